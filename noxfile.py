@@ -1,0 +1,90 @@
+"""What .ci/run tries beyond `make test`: other Pythons, the wheel, Starlette's own tests, the lowest versions."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.download_python = "never"
+nox.options.error_on_missing_interpreters = False  # a missing Python is named in the summary instead
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+TEST = nox.project.dependency_groups(PROJECT, "test")
+PYTHONS = nox.project.python_versions(PROJECT)
+HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@nox.session(python=[version for version in PYTHONS if version != HERE])
+def tests(session: nox.Session) -> None:
+    """The tests, on every Python but the one nox runs on, which `make test` serves."""
+    session.install("--editable", ".", *TEST)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The tests of the sdist on the wheel built from it, with src out of reach."""
+    dist = empty(session, "dist")
+    session.install("build", *TEST)
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    session.install(*map(str, dist.glob("*.whl")))
+
+    session.chdir(unpack_sdist(dist))
+    shutil.rmtree("src")
+    file = session.run("python", "-c", "import asgi_signed_session as a; print(a.__file__)", silent=True)
+    if "site-packages" not in str(file):
+        session.error(f"tests would import {file}, not the wheel")
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def starlette(session: nox.Session) -> None:
+    """Starlette's own session tests, with the import changed."""
+    folder = empty(session, "starlette")
+    session.install(".", *TEST)
+    session.run(
+        *("python", "-m", "pip", "download", "-qq", "--no-deps", "--no-binary", "starlette"),
+        *("--dest", str(folder), "starlette"),
+    )
+    session.chdir(unpack_sdist(folder))
+
+    test = Path("tests/middleware/test_session.py")
+    theirs = "from starlette.middleware.sessions import Session, SessionMiddleware\n"
+    ours = "from asgi_signed_session import Session, SessionMiddleware\n"
+    source = test.read_text(encoding="utf-8")
+    if theirs not in source:
+        session.error(f"{test} no longer imports what we replace")
+    test.write_text(source.replace(theirs, ours), encoding="utf-8")
+    # Their settings turn every warning into an error, and their key is short enough for one of ours.
+    Path("pytest.ini").write_text("[pytest]\n")
+    shutil.rmtree("starlette")  # the installed one serves
+    session.run(
+        *("python", "-m", "pytest", "--disable-warnings", str(test)),
+        # They build it with a max_age of -1 and 0, which we refuse.
+        *("--deselect", f"{test}::test_session_expires", "--deselect", f"{test}::test_session_zero_max_age"),
+        *session.posargs,
+    )
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The tests with the lowest versions that our dependencies allow, on the lowest Python."""
+    lowest = [bound.replace(">=", "==") for bound in PROJECT["project"]["dependencies"]]
+    session.install("--editable", ".", *lowest, *TEST)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+def empty(session: nox.Session, name: str) -> Path:
+    folder = Path(session.create_tmp()) / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def unpack_sdist(folder: Path) -> Path:
+    [sdist] = folder.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, folder)
+    return folder / sdist.name.removesuffix(".tar.gz")
