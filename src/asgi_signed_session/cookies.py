@@ -1,0 +1,174 @@
+"""Cookies as bytes: find one among a scope's headers, make a ``Set-Cookie`` value, keep caches away from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Literal
+
+Header = tuple[bytes, bytes]
+SameSite = Literal["lax", "strict", "none"]
+
+MAX_COOKIE = 4096  # bytes of name and value together that a browser keeps (RFC 6265bis, 5.6)
+MAX_CANDIDATES = 8  # cookies of one name that are looked at; a browser sends one for each path and domain that fits
+
+_AROUND_VALUE = b' \t"'  # a signed value holds no quotes, and nothing that would be escaped within them
+
+_VARY = (b"vary", b"Cookie")
+_NO_CACHE = (b"cache-control", b'no-cache="Set-Cookie"')
+_LONG_AGO = b"; Max-Age=0; expires=Thu, 01 Jan 1970 00:00:00 GMT"
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
+_PATH = re.compile(r"/[ -:<-~]*")  # any printable ASCII but ";" (RFC 6265bis, 4.1.1)
+_DOMAIN = re.compile(r"\.?[0-9A-Za-z_-]+(\.[0-9A-Za-z_-]+)*")
+
+
+def find_cookies(headers: Iterable[Header], name: bytes) -> list[bytes]:
+    """The values of the first eight cookies called ``name``, in the order they came; none of them verified."""
+    found: list[bytes] = []
+    # HTTP/2 clients may split Cookie into several headers (RFC 9113, 8.2.3).
+    for header, cookies in headers:
+        if len(header) == 6 and header.lower() == b"cookie":
+            before, equals, after = cookies.partition(name + b"=")
+            if equals and before[-2:] in (b"", b"; ") and cookies.count(name) == 1:
+                # Fast path, the header as browsers write it: 1.5 -> 1.0 µs, and other cookies cost nothing.
+                found.append(after.partition(b";")[0].strip(_AROUND_VALUE))
+            elif name in cookies:
+                found += [value.strip(_AROUND_VALUE) for value in _pattern_of(name).findall(cookies)]
+    return found[:MAX_CANDIDATES]
+
+
+@cache
+def _pattern_of(name: bytes) -> re.Pattern[bytes]:
+    # Linear: whatever is tried and fails after a ";" ends before the next one.
+    return re.compile(rb"(?:^|;)[ \t]*" + re.escape(name) + rb"[ \t]*=([^;]*)")
+
+
+class SetCookie:
+    """Makes the ``Set-Cookie`` values of one cookie.
+
+    Raises ``TypeError`` or ``ValueError`` for a name or attributes that no browser would accept together.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        path: str,
+        same_site: SameSite,
+        https_only: bool | None,
+        domain: str | None,
+        partitioned: bool,
+    ) -> None:
+        check_cookie_name(name)
+        _check_path(path)
+        _check_domain(domain)
+        _check_same_site(same_site)
+        if https_only is not None:
+            _check_bool("https_only", https_only, "True, False or None (Secure on https connections)")
+        _check_bool("partitioned", partitioned)
+        _check_secure(https_only, same_site, partitioned)
+        _check_prefix(name, path, https_only, domain)
+        flags = f"; httponly; samesite={same_site}"
+        rest = (f"; domain={domain}" if domain is not None else "") + ("; partitioned" if partitioned else "")
+        self.name = name.encode("ascii")
+        self._path = f"; path={path}".encode("ascii")
+        self._flags = {False: (flags + rest).encode("ascii"), True: f"{flags}; secure{rest}".encode("ascii")}
+        self._attributes = lru_cache(maxsize=64)(self._make_attributes)
+
+    def _make_attributes(self, max_age: int | None, secure: bool) -> bytes:
+        age = b"" if max_age is None else b"; Max-Age=%d" % max_age
+        return self._path + age + self._flags[secure]
+
+    def write(self, value: bytes, max_age: int | None, secure: bool) -> bytes:
+        """The value that sets the cookie for ``max_age`` seconds; ``None``: until the browser ends."""
+        return b"%b=%b%b" % (self.name, value, self._attributes(max_age, secure))
+
+    def delete(self, secure: bool) -> bytes:
+        """The value that deletes the cookie: a browser matches it by name, domain and path."""
+        return b"%b=null%b%b%b" % (self.name, self._path, _LONG_AGO, self._flags[secure])
+
+
+def add_session_headers(headers: list[Header], set_cookie: bytes | None) -> None:
+    """Appends ``set_cookie``, and what keeps a shared cache from giving one visitor's response to another."""
+    names = [name.lower() for name, _ in headers]
+    if b"vary" in names:
+        _vary_on_cookie(headers, names)
+    else:
+        headers.append(_VARY)
+    if set_cookie is not None:
+        headers.append((b"set-cookie", set_cookie))
+        if b"cache-control" not in names:
+            headers.append(_NO_CACHE)
+
+
+def _vary_on_cookie(headers: list[Header], names: list[bytes]) -> None:
+    places = [place for place, name in enumerate(names) if name == b"vary"]
+    values = [headers[place][1] for place in places]
+    tokens = {token.strip().lower() for token in b",".join(values).split(b",")}
+    if not tokens & {b"cookie", b"*"}:
+        last = values[-1].strip()
+        headers[places[-1]] = (b"vary", last + b", Cookie" if last else b"Cookie")
+
+
+def check_cookie_name(name: str) -> None:
+    """Raises ``TypeError`` or ``ValueError`` unless ``name`` can stand before the ``=`` of a cookie."""
+    if not isinstance(name, str):
+        raise TypeError(f"session_cookie must be a str, not {type(name).__name__}; write session_cookie='session'.")
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(
+            f"session_cookie={name!r} can't be a cookie's name; use ASCII letters, digits, '-', '_': 'session'."
+        )
+
+
+def _check_path(path: str) -> None:
+    if not isinstance(path, str):
+        raise TypeError(f"path must be a str, not {type(path).__name__}; write path='/'.")
+    if not _PATH.fullmatch(path):
+        raise ValueError(
+            f"path={path!r} can't be a cookie's path; start it with '/' and use printable ASCII without ';',"
+            " percent-encoding the rest."
+        )
+
+
+def _check_domain(domain: str | None) -> None:
+    if domain is None:
+        return
+    if not isinstance(domain, str):
+        raise TypeError(f"domain must be a str or None, not {type(domain).__name__}; write domain='example.com'.")
+    if not _DOMAIN.fullmatch(domain):
+        raise ValueError(
+            f"domain={domain!r} can't be a cookie's domain; write a host name such as 'example.com', without scheme,"
+            " port or path (punycode for other scripts), or None for this host alone."
+        )
+
+
+def _check_same_site(same_site: str) -> None:
+    if same_site not in ("lax", "strict", "none"):
+        raise ValueError(f"same_site={same_site!r} is none of the three; write 'lax', 'strict' or 'none'.")
+
+
+def _check_bool(option: str, value: object, values: str = "True or False") -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{option}={value!r} must be {values}.")
+
+
+def _check_secure(https_only: bool | None, same_site: SameSite, partitioned: bool) -> None:
+    if https_only is True:
+        return
+    if same_site == "none":
+        raise ValueError("same_site='none' needs https_only=True: browsers refuse such a cookie without Secure.")
+    if partitioned:
+        raise ValueError("partitioned=True needs https_only=True: browsers refuse such a cookie without Secure.")
+
+
+def _check_prefix(name: str, path: str, https_only: bool | None, domain: str | None) -> None:
+    # Browsers compare the prefixes without regard to case (RFC 6265bis, 4.1.3).
+    prefix = name.lower()
+    if prefix.startswith(("__host-", "__secure-", "__http-")) and https_only is not True:
+        raise ValueError(f"session_cookie={name!r} needs https_only=True: browsers refuse the prefix without Secure.")
+    if prefix.startswith("__host-") and domain is not None:
+        raise ValueError(f"session_cookie={name!r} can't have a domain: write domain=None, or '__Secure-' instead.")
+    if prefix.startswith("__host-") and path != "/":
+        raise ValueError(f"session_cookie={name!r} needs path='/': write that, or '__Secure-' instead.")

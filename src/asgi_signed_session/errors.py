@@ -1,0 +1,13 @@
+"""What an app can ask of a session that can't be done. Bad cookies are never an error."""
+
+
+class SessionError(Exception):
+    """Raised out of ``send``, before anything is sent, when the session can't be saved as the app left it."""
+
+
+class CookieTooLargeError(SessionError):
+    """Raised when the cookie would be larger than browsers keep: they would drop it without a word."""
+
+
+class UnserializableSessionError(SessionError):
+    """Raised when the session holds a value that the serializer can't write; names its place and type."""
