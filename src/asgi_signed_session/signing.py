@@ -1,0 +1,266 @@
+"""A dict to a signed value and back: keys, salt, age, and what travels beside the data. Knows itsdangerous."""
+
+from __future__ import annotations
+
+import json
+import time
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Any, Literal, TypeAlias, cast
+
+from itsdangerous import BadData, BadPayload, BadSignature, SignatureExpired, Signer, TimestampSigner
+from itsdangerous.encoding import int_to_bytes
+
+from .errors import UnserializableSessionError
+from .keys import BareKey, check_key, read_key
+from .serializing import Serializer, describe_unserializable, prepare_serializer
+
+__all__ = ["BadData", "SecretKey", "SessionSigner", "TimestampSigner", "read_unverified", "rejection_of"]
+
+CLOCK_SKEW = 60  # seconds that the clock of another server may be ahead
+METADATA_KEY = "$session"  # of the payload; never in the mapping
+
+Metadata: TypeAlias = Mapping[str, "int | None"]
+NO_METADATA: Metadata = {}
+
+_BLOCK = 64  # bytes of a SHA-256 block
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+_TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
+_FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
+_PADDING = (b"", b"===", b"==", b"=")  # of base64, by the length modulo 4
+
+
+SecretKey: TypeAlias = BareKey | TimestampSigner
+# Content, payload, signed at and issued at in Unix seconds, metadata, and whether a fallback signed it.
+Signed: TypeAlias = "tuple[dict[str, Any], bytes, int, int, Metadata, bool]"
+Find: TypeAlias = Callable[[bytes], "tuple[bytes, int] | None"]
+
+
+class PreparedSigner(TimestampSigner):
+    """A ``TimestampSigner`` of one key and SHA-256 that derives its key once; it signs and accepts the same."""
+
+    def __init__(self, secret_key: str | bytes, salt: str) -> None:
+        super().__init__(secret_key, salt=salt, key_derivation="hmac", digest_method=sha256)
+        key = self.derive_key().ljust(_BLOCK, b"\0")
+        self._inner = sha256(key.translate(_INNER_PAD))
+        self._outer = sha256(key.translate(_OUTER_PAD))
+
+    # Both methods stand in full what could be three shared helpers: 0.6 µs less for each.
+
+    def sign(self, value: str | bytes) -> bytes:
+        """``value`` with the present time and a signature."""
+        value = value.encode() if isinstance(value, str) else value
+        timestamp = int_to_bytes(self.get_timestamp())
+        value += b"." + b2a_base64(timestamp, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+        inner = self._inner.copy()
+        inner.update(value)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        return value + b"." + b2a_base64(outer.digest(), newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+
+    def find_signed(self, signed_value: bytes) -> tuple[bytes, int] | None:
+        """What was signed and when, in Unix seconds; ``None`` where ``unsign`` would raise."""
+        value, _, signature = signed_value.rpartition(b".")
+        payload, dot, timestamp = value.rpartition(b".")
+        inner = self._inner.copy()
+        inner.update(value)
+        outer = self._outer.copy()
+        outer.update(inner.digest())
+        try:
+            digest = a2b_base64(signature.translate(_FROM_URLSAFE) + _PADDING[len(signature) % 4])
+            if dot and compare_digest(digest, outer.digest()):
+                signed_at = a2b_base64(timestamp.translate(_FROM_URLSAFE) + _PADDING[len(timestamp) % 4])
+                if len(signed_at) <= 8:
+                    return payload, int.from_bytes(signed_at, "big")
+        except ValueError:  # not base64
+            pass
+        return None
+
+
+def _decode_urlsafe(value: bytes) -> bytes:
+    return a2b_base64(value.translate(_FROM_URLSAFE) + _PADDING[len(value) % 4])
+
+
+def _find_with(signer: TimestampSigner) -> Find:
+    if isinstance(signer, PreparedSigner):
+        return signer.find_signed
+
+    def find_signed(signed_value: bytes) -> tuple[bytes, int] | None:
+        try:
+            payload, moment = signer.unsign(signed_value, return_timestamp=True)
+        except Exception:  # BadSignature, or what a signer of the user's or a timestamp beyond year 9999 raises
+            return None
+        return payload, int(moment.timestamp())
+
+    return find_signed
+
+
+def _clock_of(signer: TimestampSigner) -> Callable[[], int]:
+    return lambda: int(signer.timestamp_to_datetime(signer.get_timestamp()).timestamp())
+
+
+class SessionSigner:
+    """Signs a session to a cookie value and back: for tests, scripts and other services.
+
+    ``secret_key`` signs and verifies, each of ``fallbacks`` only verifies; both are a key (``str``, ``bytes``, or an
+    object with ``get_secret_value()``) or a whole ``itsdangerous.TimestampSigner``. A key's signatures hold for
+    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` for a key or serializer that can't be used.
+    """
+
+    def __init__(
+        self,
+        secret_key: SecretKey,
+        session_cookie: str = "session",
+        *,
+        fallbacks: Iterable[SecretKey] = (),
+        serializer: Serializer = json,
+    ) -> None:
+        salt = f"asgi-signed-session.{session_cookie}"
+        self._signer = _make_signer("secret_key", secret_key, salt)
+        older = _make_fallbacks(fallbacks, salt)
+        self._finders = [_find_with(signer) for signer in (self._signer, *older)]
+        self._own_clock = None if isinstance(self._signer, PreparedSigner) else _clock_of(self._signer)
+        self._dumps, self._loads = prepare_serializer(serializer)
+
+    def dumps(self, session: Mapping[str, Any]) -> str:
+        """``session`` as a cookie value, signed now. Raises ``UnserializableSessionError``."""
+        return self.sign(self.pack(session)).decode("ascii")
+
+    def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
+        """What ``dumps`` was given. ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first.
+
+        Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
+        """
+        signed = self.read(value.encode("utf-8", "replace") if isinstance(value, str) else value)
+        if max_age is not None:
+            self.check_age(signed, max_age)
+        return signed[0]
+
+    def sign(self, payload: bytes) -> bytes:
+        """The cookie value that carries ``payload``."""
+        return self._signer.sign(b2a_base64(payload, newline=False))
+
+    def pack(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> bytes:
+        """The payload that carries ``content`` and ``metadata``. Raises ``UnserializableSessionError``."""
+        if METADATA_KEY in content:
+            raise UnserializableSessionError(f"session[{METADATA_KEY!r}] is reserved; use another key.")
+        try:
+            return self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
+        except Exception as error:  # each serializer has errors of its own
+            raise describe_unserializable(self._dumps, content) from error
+
+    def read(self, value: bytes) -> Signed:
+        """The session that ``value`` carries, whatever its age. Raises ``BadSignature`` or ``BadPayload``."""
+        for find_signed in self._finders:
+            if (found := find_signed(value)) is not None:
+                break
+        else:
+            raise BadSignature("No key verifies the signature.")
+        encoded, signed_at = found
+        try:
+            payload = a2b_base64(encoded)
+            content = self._loads(payload)
+        except Exception as error:  # each serializer has errors of its own, and json runs out of stack
+            raise BadPayload("The payload is not what the serializer writes.", error) from error
+        if not isinstance(content, dict):
+            raise BadPayload("The payload is not an object.")
+        content = cast("dict[str, Any]", content)
+        outdated = find_signed is not self._finders[0]
+        if METADATA_KEY not in content:
+            return content, payload, signed_at, signed_at, NO_METADATA, outdated
+        metadata = _read_metadata(content.pop(METADATA_KEY))
+        return content, payload, signed_at, metadata.get("iat") or signed_at, metadata, outdated
+
+    def is_signature_of(self, value: bytes) -> bool:
+        """Whether a key verifies ``value``, whatever it holds."""
+        return any(find_signed(value) for find_signed in self._finders)
+
+    def find_changes(self, payload: bytes | None, content: Mapping[str, Any]) -> list[str]:
+        """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""
+        before: dict[str, Any] = self._loads(payload) if payload else {}
+        before.pop(METADATA_KEY, None)
+        with suppress(Exception):  # what can't be written is told key by key
+            content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
+        return [key for key in {**before, **content} if self._dump_key(before, key) != self._dump_key(content, key)]
+
+    def _dump_key(self, content: Mapping[str, Any], key: str) -> object:
+        try:
+            return self._dumps({key: content[key]})
+        except KeyError:
+            return None
+        except Exception:  # each serializer has errors of its own
+            return object()  # equal to nothing
+
+    def find_largest(self, content: Mapping[str, Any], count: int = 3) -> list[tuple[str, int]]:
+        """The keys that take the most room, each with the bytes of its JSON."""
+        sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
+        return sorted(sizes.items(), key=lambda item: -item[1])[:count]
+
+    def now(self) -> int:
+        """Unix seconds, by the clock of the signer."""
+        return int(time.time()) if self._own_clock is None else self._own_clock()
+
+    def check_age(self, signed: Signed, max_age: int | None, lifetime: int | None = None) -> int:
+        """Seconds since it was signed. Raises ``SignatureExpired`` if it is too old, or signed in the future."""
+        _, _, signed_at, issued_at, metadata, _ = signed
+        now = int(time.time()) if self._own_clock is None else self._own_clock()
+        age = now - signed_at
+        max_age = metadata.get("max_age", max_age)
+        if age < -CLOCK_SKEW:
+            raise SignatureExpired(f"Signed {-age} seconds in the future.")
+        if max_age is not None and age > max_age:
+            raise SignatureExpired(f"Signed {age} seconds ago, {age - max_age} more than max_age.")
+        if lifetime is not None and now - issued_at >= lifetime:
+            raise SignatureExpired(f"Begun {now - issued_at} seconds ago; its lifetime is {lifetime}.")
+        return age
+
+
+def read_unverified(value: bytes) -> tuple[bytes, int]:
+    """The payload and the time of signing that ``value`` claims to have, verified by nobody. Raises ``BadPayload``."""
+    encoded, _, rest = value.partition(b".")
+    timestamp, dot, _ = rest.partition(b".")
+    if not dot:
+        raise BadPayload("It has no time and signature.")
+    try:
+        return a2b_base64(encoded), int.from_bytes(_decode_urlsafe(timestamp), "big")
+    except ValueError as error:
+        raise BadPayload("It is not base64.") from error
+
+
+def rejection_of(error: BadData) -> Literal["bad-signature", "expired", "malformed"]:
+    """What ``Session.rejected`` says of a cookie that can't be read because of ``error``."""
+    if isinstance(error, SignatureExpired):
+        return "expired"
+    return "bad-signature" if isinstance(error, BadSignature) else "malformed"
+
+
+def _read_metadata(metadata: Any) -> Metadata:
+    if isinstance(metadata, dict):
+        found = cast("dict[str, Any]", metadata)
+        issued_at, max_age = found.get("iat", 0), found.get("max_age")
+        if type(issued_at) is int and (max_age is None or (type(max_age) is int and max_age > 0)):
+            return found
+    raise BadPayload("The payload's metadata is of another form.")
+
+
+def _make_signer(option: str, key: object, salt: str) -> TimestampSigner:
+    if isinstance(key, TimestampSigner):
+        if not key.secret_keys:
+            raise ValueError(f"{option} is a signer without keys; give it one.")
+        for own_key in key.secret_keys:
+            check_key(f"a key of the signer in {option}", own_key)
+        return key
+    if isinstance(key, Signer):
+        raise TypeError(f"{option} is an itsdangerous.{type(key).__name__}; a TimestampSigner is needed.")
+    return PreparedSigner(read_key(option, key), salt)
+
+
+def _make_fallbacks(fallbacks: Iterable[SecretKey], salt: str) -> list[TimestampSigner]:
+    if isinstance(fallbacks, (str, bytes)) or not isinstance(fallbacks, Iterable):
+        kind = type(fallbacks).__name__
+        raise TypeError(f"fallbacks must be a list of keys, not a {kind}; write fallbacks=[old_key].")
+    return [_make_signer(f"fallbacks[{place}]", key, salt) for place, key in enumerate(fallbacks)]
