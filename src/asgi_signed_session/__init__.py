@@ -1,0 +1,15 @@
+"""Signed sessions for any ASGI app."""
+
+from .errors import CookieTooLargeError, SessionError, UnserializableSessionError
+from .middleware import SessionMiddleware
+from .session import Session
+from .signing import SessionSigner
+
+__all__ = [
+    "CookieTooLargeError",
+    "Session",
+    "SessionError",
+    "SessionMiddleware",
+    "SessionSigner",
+    "UnserializableSessionError",
+]
