@@ -1,0 +1,180 @@
+"""The command line: ``python -m asgi_signed_session key | inspect VALUE | sign JSON``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from .errors import UnserializableSessionError
+from .signing import METADATA_KEY, BadData, SessionSigner, TimestampSigner, read_unverified
+
+SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
+FALLBACKS = "SESSION_SECRET_FALLBACKS"
+
+EPILOG = f"""\
+environment:
+  {SECRET}            the key that signs; it is never taken from the command line
+  {FALLBACKS}  older keys, separated by white space, that only verify
+
+exit status:
+  0  done; for inspect: the value verifies, or there is no key to verify it with
+  1  inspect: no key verifies the value
+  2  the command, the value, the JSON or the environment can't be used
+"""
+
+
+class UsageError(Exception):
+    """What was given can't be used; the message says what to give instead."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except UsageError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(
+        prog="python -m asgi_signed_session",
+        description="Make a key, look into a session cookie, or sign one.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_command(commands, "key", make_key, "print a fresh secret key")
+    inspect = _add_command(commands, "inspect", inspect_value, "show what a cookie value holds and whether it verifies")
+    inspect.add_argument("value", metavar="VALUE", help="the cookie's value; - reads it from standard input")
+    sign = _add_command(commands, "sign", sign_session, "print a cookie value, for curl or a test")
+    sign.add_argument("session", metavar="JSON", help="the session, a JSON object; - reads it from standard input")
+    for command in (inspect, sign):
+        command.add_argument("--cookie", default="session", metavar="NAME", help="name of the cookie (%(default)s)")
+    return parser
+
+
+def _add_command(commands: Any, name: str, function: Callable[[argparse.Namespace], int], text: str) -> Any:
+    parser = commands.add_parser(
+        name, help=text, description=text, epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=function)
+    return parser
+
+
+def make_key(options: argparse.Namespace) -> int:
+    """Prints a key of 32 random bytes."""
+    key = secrets.token_urlsafe(32)
+    print(json.dumps({"key": key}) if options.json else key)
+    return 0
+
+
+def sign_session(options: argparse.Namespace) -> int:
+    """Prints a signed cookie value."""
+    try:
+        session = json.loads(_read_argument(options.session))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the session is not JSON ({error}); write for instance '{{\"user_id\": 42}}'") from error
+    if not isinstance(session, dict):
+        raise UsageError("the session must be a JSON object, such as '{\"user_id\": 42}'")
+    if not os.environ.get(SECRET):
+        raise UsageError(f"{SECRET} is not set: put the key into this environment variable")
+    value = _sign(session, options.cookie)
+    print(json.dumps({"cookie": options.cookie, "value": value}) if options.json else value)
+    return 0
+
+
+def _sign(session: dict[str, Any], cookie: str) -> str:
+    try:
+        return _make_signer(SECRET, os.environ[SECRET], cookie).dumps(session)
+    except UnserializableSessionError as error:
+        raise UsageError(str(error)) from error
+
+
+def inspect_value(options: argparse.Namespace) -> int:
+    """Prints what the value holds, and which key verifies it."""
+    value = _read_argument(options.value).strip().strip('"').encode("utf-8", "surrogateescape")
+    try:
+        payload, signed_at = read_unverified(value)
+    except BadData as error:
+        raise UsageError(f"not a signed value: {error} It looks like PAYLOAD.TIME.SIGNATURE") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of short keys: a cookie is looked at here, no app configured
+        key = _find_key(value, options.cookie)
+    verified = None if not os.environ.get(SECRET) else key is not None
+    report = {**_describe(payload), "signed_at": signed_at, "age": int(time.time()) - signed_at}
+    report |= {"verified": verified, "key": key}
+    print(json.dumps(report) if options.json else _show(report))
+    return 1 if verified is False else 0
+
+
+def _describe(payload: bytes) -> dict[str, Any]:
+    try:
+        session = json.loads(payload)
+    except (ValueError, RecursionError):
+        return {"payload": payload.decode("utf-8", "backslashreplace")}
+    metadata = session.pop(METADATA_KEY, {}) if isinstance(session, dict) else {}
+    return {"payload": session, "metadata": metadata} if metadata else {"payload": session}
+
+
+def _find_key(value: bytes, cookie: str) -> str | None:
+    for name, signer in _signers(cookie):
+        if signer.is_signature_of(value):
+            return name
+    return None
+
+
+def _signers(cookie: str) -> Iterator[tuple[str, SessionSigner]]:
+    keys = {SECRET: os.environ.get(SECRET, "")}
+    keys |= {f"{FALLBACKS}[{place}]": key for place, key in enumerate(os.environ.get(FALLBACKS, "").split())}
+    for name, key in keys.items():
+        if key:
+            yield name, _make_signer(name, key, cookie)
+            yield f"{name}, as Starlette signs", _make_signer(name, TimestampSigner(key), cookie)
+
+
+def _make_signer(name: str, key: str | TimestampSigner, cookie: str) -> SessionSigner:
+    try:
+        return SessionSigner(key, cookie)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _show(report: dict[str, Any]) -> str:
+    verified = {None: f"not checked: {SECRET} is not set", True: f"yes, with {report['key']}", False: "no"}
+    lines = {
+        "payload": json.dumps(report["payload"], ensure_ascii=False),
+        "metadata": json.dumps(report.get("metadata")),
+        "signed at": _show_time(report["signed_at"]),
+        "age": f"{report['age']} seconds",
+        "verifies": verified[report["verified"]],
+    }
+    return "\n".join(f"{name:<10} {line}" for name, line in lines.items() if line != "null")
+
+
+def _show_time(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(sep=" ")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} (beyond the calendar)"
+
+
+def _read_argument(argument: str) -> str:
+    return sys.stdin.read() if argument == "-" else argument
+
+
+if __name__ == "__main__":  # pragma: no cover - a test runs it in a process of its own
+    sys.exit(main())

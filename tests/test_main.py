@@ -1,0 +1,226 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+import time_machine
+from itsdangerous import TimestampSigner
+
+from asgi_signed_session import SessionSigner
+from asgi_signed_session.__main__ import main
+
+from .conftest import KEY
+
+OLD_KEY = "an-older-key-of-more-than-sixteen-bytes"  # the list is separated by white space
+NOW = 1_700_000_000
+
+
+@pytest.fixture(autouse=True)
+def _key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SESSION_SECRET", KEY)
+    monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(arguments)
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_key_prints_32_random_bytes_in_url_safe_base64(capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = run(capsys, "key")[1], run(capsys, "key", "--json")[1]
+
+    assert len(first.strip()) == len(json.loads(second)["key"]) == 43
+    assert first.strip() != json.loads(second)["key"]
+    SessionSigner(first.strip())
+
+
+def test_sign_prints_a_value_that_the_middleware_reads(capsys: pytest.CaptureFixture[str]) -> None:
+    status, value, _ = run(capsys, "sign", '{"user_id": 42}')
+
+    assert (status, SessionSigner(KEY).loads(value.strip())) == (0, {"user_id": 42})
+
+
+def test_sign_signs_for_the_cookie_it_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    answer = json.loads(run(capsys, "sign", "{}", "--cookie", "admin", "--json")[1])
+
+    assert answer == {"cookie": "admin", "value": SessionSigner(KEY, "admin").dumps({})}
+
+
+def test_a_dash_stands_for_standard_input(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"a": 1}\n'))
+    value = run(capsys, "sign", "-")[1]
+    monkeypatch.setattr("sys.stdin", io.StringIO(value))
+
+    assert json.loads(run(capsys, "inspect", "-", "--json")[1])["payload"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("session", "reason"),
+    [
+        ("{", "the session is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1));"),
+        ("[" * 100_000, "the session is not JSON ("),
+        ("[1]", "the session must be a JSON object, such as '{\"user_id\": 42}'"),
+        ('{"$session": 1}', "session['$session'] is reserved; use another key."),
+    ],
+)
+def test_sign_says_what_is_wrong_with_the_session(
+    session: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, error = run(capsys, "sign", session)
+
+    assert (status, out) == (2, "")
+    assert error.startswith(f"python -m asgi_signed_session: {reason}")
+
+
+def test_sign_needs_the_key_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SESSION_SECRET")
+
+    assert run(capsys, "sign", "{}") == (
+        2,
+        "",
+        "python -m asgi_signed_session: SESSION_SECRET is not set: put the key into this environment variable\n",
+    )
+
+
+@pytest.mark.parametrize("command", ["sign", "inspect"])
+def test_a_key_that_cannot_be_one_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET", "**********")
+    argument = {"sign": "{}", "inspect": SessionSigner(KEY).dumps({})}[command]
+
+    status, out, error = run(capsys, command, argument)
+
+    assert (status, out) == (2, "")
+    assert error.startswith(
+        "python -m asgi_signed_session: SESSION_SECRET: secret_key is '**********', which stands for"
+    )
+
+
+def test_inspect_shows_payload_time_age_and_key(
+    capsys: pytest.CaptureFixture[str], clock: time_machine.Traveller
+) -> None:
+    value = SessionSigner(KEY).dumps({"name": "Zoë"})
+    clock.shift(90)
+
+    status, out, error = run(capsys, "inspect", value)
+
+    assert (status, error) == (0, "")
+    assert out.splitlines() == [
+        'payload    {"name": "Zoë"}',
+        "signed at  2023-11-14 22:13:20+00:00",
+        "age        90 seconds",
+        "verifies   yes, with SESSION_SECRET",
+    ]
+
+
+def test_inspect_shows_what_travels_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    signer = SessionSigner(KEY)
+    value = signer.sign(signer.pack({"a": 1}, {"max_age": 60})).decode()
+
+    assert run(capsys, "inspect", value)[1].splitlines()[:2] == ['payload    {"a": 1}', 'metadata   {"max_age": 60}']
+
+
+@pytest.mark.parametrize(
+    ("signer", "key"),
+    [
+        (SessionSigner(KEY), "SESSION_SECRET"),
+        (SessionSigner(TimestampSigner(KEY)), "SESSION_SECRET, as Starlette signs"),
+        (SessionSigner(OLD_KEY), "SESSION_SECRET_FALLBACKS[1]"),
+        (SessionSigner(TimestampSigner(OLD_KEY)), "SESSION_SECRET_FALLBACKS[1], as Starlette signs"),
+    ],
+)
+def test_inspect_names_the_key_that_verifies(
+    signer: SessionSigner, key: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET_FALLBACKS", f"short  {OLD_KEY}")
+
+    status, out, _ = run(capsys, "inspect", signer.dumps({"a": 1}), "--json")
+
+    assert (status, json.loads(out)) == (
+        0,
+        {"payload": {"a": 1}, "signed_at": NOW, "age": 0, "verified": True, "key": key},
+    )
+
+
+def test_inspect_fails_where_no_key_verifies(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "inspect", SessionSigner(OLD_KEY).dumps({}))
+
+    assert (status, out.splitlines()[-1]) == (1, "verifies   no")
+
+
+def test_inspect_tells_one_cookie_name_from_another(capsys: pytest.CaptureFixture[str]) -> None:
+    value = SessionSigner(KEY, "admin").dumps({})
+
+    assert (run(capsys, "inspect", value)[0], run(capsys, "inspect", value, "--cookie", "admin")[0]) == (1, 0)
+
+
+def test_inspect_without_a_key_shows_what_anybody_can_read(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SESSION_SECRET")
+
+    status, out, _ = run(capsys, "inspect", SessionSigner(KEY).dumps({"a": 1}))
+
+    assert (status, out.splitlines()[0], out.splitlines()[-1]) == (
+        0,
+        'payload    {"a": 1}',
+        "verifies   not checked: SESSION_SECRET is not set",
+    )
+
+
+@pytest.mark.parametrize(
+    ("payload", "shown"),
+    [(b"no JSON \xff", r'"no JSON \\xff"'), (b"[1]", "[1]"), (b"[" * 100_000, '"' + "[" * 100_000 + '"')],
+)
+def test_inspect_shows_a_payload_that_is_no_session(
+    payload: bytes, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = SessionSigner(KEY).sign(payload).decode()
+
+    assert run(capsys, "inspect", value)[1].splitlines()[0] == f"payload    {shown}"
+
+
+def test_inspect_shows_a_time_beyond_the_calendar(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "inspect", "e30=.__________8.x")[1].splitlines()[1] == (
+        "signed at  18446744073709551615 (beyond the calendar)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("abc", "It has no time and signature."),
+        ("e.e.e", "It is not base64."),
+        ("\udcff", "It has no time and signature."),
+    ],
+)
+def test_inspect_says_that_a_value_is_not_signed(value: str, reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "inspect", value) == (
+        2,
+        "",
+        f"python -m asgi_signed_session: not a signed value: {reason} It looks like PAYLOAD.TIME.SIGNATURE\n",
+    )
+
+
+def test_the_module_runs_and_its_help_names_commands_environment_and_exit_status() -> None:
+    command = [sys.executable, "-m", "asgi_signed_session", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    first_words = {line.split()[0] for line in text.splitlines() if line}
+    assert {"key", "inspect", "sign", "SESSION_SECRET", "SESSION_SECRET_FALLBACKS", "exit"} <= first_words
