@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+import time_machine
+
+from asgi_signed_session import SessionMiddleware
+
+from .apps import visit
+from .browser import RUNNERS, Browser
+
+KEY = "a key of more than sixteen bytes"
+NOW = 1_800_000_000  # Unix seconds
+
+Wrap = Callable[..., Browser]
+
+
+@pytest.fixture(params=RUNNERS)
+def run(request: pytest.FixtureRequest) -> Any:
+    """Runs a coroutine function, under asyncio and under trio."""
+    return RUNNERS[request.param]
+
+
+@pytest.fixture
+def wrap(run: Any) -> Wrap:
+    """Makes a browser of an app in our middleware: ``wrap(app, scheme="https", max_age=60)``."""
+
+    def make_browser(app: Any, secret_key: Any = KEY, *, scheme: str = "http", **options: Any) -> Browser:
+        return Browser(SessionMiddleware(app, secret_key, **options), scheme=scheme, run=run)
+
+    return make_browser
+
+
+@pytest.fixture
+def browser(wrap: Wrap) -> Browser:
+    """A browser of an app with a route for each thing one does with a session."""
+    return wrap(visit)
+
+
+@pytest.fixture
+def clock() -> Generator[time_machine.Traveller]:
+    """Stops the clock at ``NOW``, so that whole cookies can be compared; ``clock.shift(60)`` moves it."""
+    with time_machine.travel(NOW, tick=False) as traveller:
+        yield traveller

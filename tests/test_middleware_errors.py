@@ -1,0 +1,607 @@
+"""What can't be saved, comes too late or comes in a bad cookie: an error that names the cause, or a line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from base64 import b64encode
+from collections.abc import Callable, Generator
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from asgiref.testing import ApplicationCommunicator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asgi_signed_session import CookieTooLargeError, SessionError, SessionMiddleware, UnserializableSessionError
+
+from .apps import app_that, app_with_error_page, visit
+from .browser import Browser, Response
+from .conftest import KEY, Wrap
+from .wire import DELETED, cookie, make_signer, set_cookie, sign, sign_payload
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+ADA = {"user": "ada"}
+LOGGER = "asgi_signed_session"
+TOO_LATE = "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+NO_HEADERS = "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
+
+
+def put(**content: Any) -> Callable[[Any], Any]:
+    return lambda scope: scope["session"].update(content)
+
+
+def replace_with(value: Any) -> Callable[[Any], Any]:
+    return lambda scope: scope.update(session=value)
+
+
+def read(scope: Any) -> Any:
+    return dict(scope["session"])
+
+
+def take_away(scope: Any) -> None:
+    del scope["session"]
+
+
+def nothing(scope: Any) -> None:
+    """Leaves the session alone."""
+
+
+# Too large
+
+
+# With five letters of name, 3030 bytes of payload make exactly 4096: 5 + 4040 of base64 + 51 of time and signature.
+LARGEST = {"a": "x" * 3022}
+
+
+def test_a_cookie_of_4096_bytes_is_written_and_read_again(wrap: Wrap) -> None:
+    browser = wrap(app_that(lambda scope: scope["session"].setdefault("a", LARGEST["a"])), session_cookie="visit")
+
+    [line] = browser.get().all(b"set-cookie")
+
+    assert line == set_cookie(LARGEST, name="visit")
+    assert len(line.partition(b";")[0]) - len("=") == 4096
+    assert browser.get().headers == [(b"vary", b"Cookie")]
+
+
+def test_a_cookie_of_4097_bytes_is_refused(wrap: Wrap) -> None:
+    browser = wrap(app_that(put(**LARGEST)), session_cookie="visits")
+
+    with pytest.raises(CookieTooLargeError) as raised:
+        browser.get()
+
+    assert str(raised.value) == (
+        "session cookie 'visits' is 4097 bytes, 1 over the 4096 a browser keeps; largest: 'a' (3.0 kB)."
+        " Store less: keep the data on the server, and its id here."
+    )
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_too_large_a_session_is_refused_before_anything_is_sent(run: Any, connect: Any) -> None:
+    sent: list[Any] = []
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def watch(message: Any) -> None:
+            sent.append(message)
+
+        await SessionMiddleware(app_that(put(b="y" * 600, d=1, a="x" * 3022, c="z" * 60)), KEY)(scope, receive, watch)
+
+    with pytest.raises(CookieTooLargeError) as raised:
+        connect(Browser(watched, run=run))
+
+    assert str(raised.value) == (
+        "session cookie 'session' is 5006 bytes, 910 over the 4096 a browser keeps;"
+        " largest: 'a' (3.0 kB), 'b' (608 bytes), 'c' (68 bytes)."
+        " Store less: keep the data on the server, and its id here."
+    )
+    assert sent == []
+
+
+BIG = "x" * 5000
+NOT_JSON = datetime(2026, 11, 22, tzinfo=timezone.utc)
+
+UNSAVABLE: dict[str, Callable[[Any], Any]] = {
+    "too large": put(a=BIG),
+    "too large, nested": lambda scope: scope["session"].setdefault("cart", []).append(BIG),
+    "too large, in its place": replace_with({"a": BIG}),
+    "not serialisable": put(a=NOT_JSON),
+    "not serialisable, nested": lambda scope: scope["session"].setdefault("cart", []).append(NOT_JSON),
+    "not serialisable, in its place": replace_with({"a": NOT_JSON}),
+    "no mapping in its place": lambda scope: scope.update(session=list(scope["session"].items())),
+}
+
+
+@pytest.mark.parametrize("why", UNSAVABLE)
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_after_the_error_the_error_page_goes_out_without_the_cookie(wrap: Wrap, why: str, connect: Any) -> None:
+    response = connect(wrap(app_with_error_page(UNSAVABLE[why])), headers=[cookie(ADA)])
+
+    assert [message.get("status") for message in response.messages] == [500, None]
+    assert response.headers == [(b"vary", b"Cookie")]
+
+
+@pytest.mark.parametrize("why", UNSAVABLE)
+def test_a_change_that_was_refused_is_not_reported_again(
+    wrap: Wrap, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrap(app_with_error_page(UNSAVABLE[why])).get(headers=[cookie(ADA)])
+
+    assert caplog.record_tuples == []
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_an_error_handler_that_mends_the_session_has_it_saved(wrap: Wrap, nested: bool) -> None:
+    def mend(scope: Any) -> None:
+        if nested:
+            scope["session"]["cart"].clear()
+        else:
+            scope["session"]["cart"] = []
+
+    response = wrap(app_with_error_page(put(cart=[BIG]), mend)).get()
+
+    assert response.start["status"] == 500
+    assert response.all(b"set-cookie") == [set_cookie({"cart": []})]
+
+
+def test_an_error_handler_that_clears_the_session_deletes_the_cookie(wrap: Wrap) -> None:
+    browser = wrap(app_with_error_page(put(a=BIG), lambda scope: scope["session"].clear()))
+
+    assert browser.get(headers=[cookie(ADA)]).all(b"set-cookie") == [DELETED]
+
+
+# Not serialisable
+
+
+def make_cycle() -> list[Any]:
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    return cycle
+
+
+# fmt: off
+NOT_SERIALISABLE = [
+    ({"at": NOT_JSON},                          "session['at']: datetime"),
+    ({"n": 1, "cart": [NOT_JSON]},              "session['cart'][0]: datetime"),
+    ({"cart": {"tea": [1, {"at": {1, 2}}]}},    "session['cart']['tea'][1]['at']: set"),
+    ({"user": object},                          "session['user']: type"),
+    ({"key": b"bytes"},                         "session['key']: bytes"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("content", "place"), NOT_SERIALISABLE)
+def test_what_json_cannot_write_is_refused_with_its_place_and_type(wrap: Wrap, content: Any, place: str) -> None:
+    with pytest.raises(UnserializableSessionError) as raised:
+        wrap(app_that(lambda scope: scope["session"].update(content))).get()
+
+    assert str(raised.value) == (
+        f"{place} is nothing that the serializer can write, or is nested too deeply."
+        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+    )
+
+
+def test_a_session_that_holds_itself_is_refused_and_not_a_recursion_error(wrap: Wrap) -> None:
+    with pytest.raises(UnserializableSessionError):
+        wrap(app_that(put(cycle=make_cycle()))).get()
+
+
+# Something else in the session's place
+
+
+@pytest.mark.parametrize(("value", "kind"), [([("a", 1)], "list"), ("ada", "str"), (1, "int"), (False, "bool")])
+def test_what_is_no_mapping_in_the_sessions_place_is_refused(wrap: Wrap, value: Any, kind: str) -> None:
+    with pytest.raises(SessionError) as raised:
+        wrap(app_that(replace_with(value))).get()
+
+    assert str(raised.value) == (
+        f"scope['session'] was replaced by a {kind}; put a dict there, or delete the key to clear the session."
+    )
+
+
+# Too late
+
+
+def unsaved(caplog: pytest.LogCaptureFixture) -> tuple[str, str, list[str]]:
+    """The message, path and keys of the one record there is, a warning about a change that was not saved."""
+    [record] = caplog.records
+    assert (record.name, record.levelno) == (LOGGER, logging.WARNING)
+    fields = vars(record)
+    assert fields["event"] == "session.unsaved"
+    return record.getMessage(), fields["path"], fields["keys"]
+
+
+# fmt: off
+LATE: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
+    "a new key":            (put(n=1),                                              ["n"]),
+    "another value":        (put(user="bob"),                                       ["user"]),
+    "several":              (put(user="bob", n=1, m=2),                             ["user", "n", "m"]),
+    "a key gone":           (lambda scope: scope["session"].pop("user"),            ["user"]),
+    "all gone":             (lambda scope: scope["session"].clear(),                ["user", "cart"]),
+    "nested":               (lambda scope: scope["session"]["cart"].append("tea"),  ["cart"]),
+    "not serialisable":     (put(at=NOT_JSON),                                      ["at"]),
+    "too large":            (put(a=BIG),                                            ["a"]),
+    "another dict":         (replace_with({"user": "bob"}),                         ["user", "cart"]),
+    "no session":           (take_away,                                             ["user", "cart"]),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("form", LATE)
+@pytest.mark.parametrize("early", [nothing, lambda scope: scope["session"].mark_modified()])
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_a_change_after_the_cookie_went_out_is_reported_once(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, connect: Any, early: Any, form: str
+) -> None:
+    late, keys = LATE[form]
+
+    connect(wrap(app_that(early, late=late)), "/stream", headers=[cookie({"user": "ada", "cart": []})])
+
+    names = ", ".join(map(repr, keys))
+    assert unsaved(caplog) == (f"Session changes on '/stream' not saved: {names}. {TOO_LATE}", "/stream", keys)
+
+
+def test_a_late_change_reports_only_what_differs_from_what_went_out(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = wrap(app_that(put(user="ada", n=1), late=put(user="ada", n=2))).get("/")
+
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada", "n": 1})]
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'n'. {TOO_LATE}", "/", ["n"])
+
+
+def change_and_back(scope: Any) -> None:
+    scope["session"]["n"] = 1
+    del scope["session"]["n"]
+    scope["session"]["cart"].append(1)
+    scope["session"]["cart"].pop()
+
+
+# fmt: off
+QUIET: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "read late":                      (nothing,                        read),
+    "read early and late":            (read,                           read),
+    "changed early, read late":       (put(n=1),                       read),
+    "changed twice to the same":      (put(n=1),                       put(n=1)),
+    "changed late to what it was":    (nothing,                        put(user="ada")),
+    "changed late and back":          (nothing,                        change_and_back),
+    "marked late":                    (nothing,                        lambda scope: scope["session"].mark_modified()),
+    "replaced early":                 (replace_with({"user": "bob"}),  nothing),
+    "replaced early, keys not text":  (replace_with({1: "one"}),       nothing),  # JSON makes them text
+    "taken away early":               (take_away,                      nothing),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("form", QUIET)
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_nothing_is_reported_where_nothing_was_lost(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, connect: Any, form: str
+) -> None:
+    early, late = QUIET[form]
+
+    connect(wrap(app_that(early, late=late)), headers=[cookie({"user": "ada", "cart": []})])
+
+    assert caplog.records == []
+
+
+def test_nothing_is_reported_of_a_visitor_without_a_cookie_whose_session_stays_empty(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrap(app_that(nothing, late=lambda scope: scope["session"].clear())).get()
+
+    assert caplog.records == []
+
+
+def test_a_change_between_chunks_of_a_stream_is_reported_at_the_end(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stream(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for n in range(3):
+            scope["session"]["chunks"] = n
+            await send({"type": "http.response.body", "body": b"%d" % n, "more_body": n < 2})
+            assert caplog.records == []
+
+    assert wrap(stream).get("/stream").body == b"012"
+    assert unsaved(caplog) == (f"Session changes on '/stream' not saved: 'chunks'. {TOO_LATE}", "/stream", ["chunks"])
+
+
+def test_a_change_in_a_background_task_is_reported(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await visit(scope, receive, send)
+        scope["session"]["mailed"] = True
+
+    wrap(app).get("/login")
+
+    assert unsaved(caplog) == (f"Session changes on '/login' not saved: 'mailed'. {TOO_LATE}", "/login", ["mailed"])
+
+
+def test_a_change_on_an_open_websocket_is_reported_when_it_closes(caplog: pytest.LogCaptureFixture) -> None:
+    async def count(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] == "websocket.receive":
+            scope["session"].setdefault("seen", []).append(1)
+            await send({"type": "websocket.send", "text": "seen"})
+
+    async def main() -> None:
+        scope = {"type": "websocket", "path": "/ws", "headers": [], "asgi": {"version": "3.0", "spec_version": "2.3"}}
+        server: Any = ApplicationCommunicator(SessionMiddleware(count, KEY), scope)  # type: ignore[no-untyped-call]
+        await server.send_input({"type": "websocket.connect"})
+        assert await server.receive_output() == {"type": "websocket.accept"}
+        await server.send_input({"type": "websocket.receive", "text": "one"})
+        assert await server.receive_output() == {"type": "websocket.send", "text": "seen"}
+        assert caplog.records == []
+        await server.send_input({"type": "websocket.disconnect", "code": 1000})
+        await server.wait()
+
+    asyncio.run(main())
+
+    assert unsaved(caplog) == (f"Session changes on '/ws' not saved: 'seen'. {TOO_LATE}", "/ws", ["seen"])
+
+
+def test_a_change_on_a_websocket_that_is_closed_before_its_accept_is_reported(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def close(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        await send({"type": "websocket.close", "code": 1008})
+
+    response = wrap(close).websocket("/ws")
+
+    assert response.messages == [{"type": "websocket.close", "code": 1008}]
+    assert unsaved(caplog) == (f"Session changes on '/ws' not saved: 'user'. {TOO_LATE}", "/ws", ["user"])
+
+
+# fmt: off
+SERVERS = [
+    ({"version": "3.0", "spec_version": "2.0"},  False),
+    ({"version": "3.0", "spec_version": "1.0"},  False),
+    ({"version": "3.0"},                         False),  # the specification says: 2.0
+    ({"version": "3.0", "spec_version": "2.1"},  True),
+    ({"version": "3.0", "spec_version": "2.10"}, True),
+    ({"version": "3.0", "spec_version": "3.0"},  True),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("asgi", "takes_headers"), SERVERS)
+def test_a_server_without_headers_on_accept_gets_none_and_the_change_is_reported(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, asgi: Any, takes_headers: bool
+) -> None:
+    response = wrap(visit).websocket("/login", asgi=asgi)
+
+    if takes_headers:
+        assert response.headers == [(b"set-cookie", set_cookie(ADA))]
+        assert caplog.records == []
+    else:
+        assert response.headers == []
+        assert unsaved(caplog) == (f"Session changes on '/login' not saved: 'user'. {NO_HEADERS}", "/login", ["user"])
+
+
+def test_a_test_client_that_names_no_server_takes_headers_on_accept(run: Any) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    run(lambda: SessionMiddleware(visit, KEY)({"type": "websocket", "path": "/login", "headers": []}, receive, send))
+
+    assert sent[0] == {"type": "websocket.accept", "headers": [(b"set-cookie", set_cookie(ADA))]}
+
+
+def test_a_read_only_session_is_not_reported_where_an_accept_takes_no_headers(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, refresh_after=1, fallbacks=["an older key of enough bytes"])
+
+    browser.websocket("/whoami", asgi={"version": "3.0"}, headers=[cookie(ADA, key="an older key of enough bytes")])
+
+    assert caplog.records == []
+
+
+def test_a_change_that_ends_with_an_error_of_the_app_is_reported(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    def fail(scope: Any) -> None:
+        scope["session"]["user"] = "ada"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wrap(app_that(fail)).get("/")
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'user'. {TOO_LATE}", "/", ["user"])
+
+
+def test_each_of_two_middlewares_reports_its_own_late_changes(run: Any, caplog: pytest.LogCaptureFixture) -> None:
+    inner = SessionMiddleware(app_that(nothing, late=put(inner=1)), KEY, "b")
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        await inner(scope, receive, send)
+        session["outer"] = 1
+
+    Browser(SessionMiddleware(between, KEY, "a"), run=run).get("/")
+
+    assert [vars(record)["keys"] for record in caplog.records] == [["inner"], ["outer"]]
+
+
+def test_a_late_replacement_that_is_no_mapping_is_reported(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    response = wrap(app_that(put(user="ada"), late=replace_with(["a"]))).get("/")
+
+    assert response.all(b"set-cookie") == [set_cookie(ADA)]
+    [record] = caplog.records
+    assert (record.name, record.levelno) == (LOGGER, logging.WARNING)
+    assert record.getMessage() == (
+        "Session on '/' not saved:"
+        " scope['session'] was replaced by a list; put a dict there, or delete the key to clear the session."
+    )
+    assert (vars(record)["event"], vars(record)["path"]) == ("session.unsaved", "/")
+
+
+# The log
+
+
+def rejected(caplog: pytest.LogCaptureFixture) -> tuple[int, str, str, str]:
+    [record] = caplog.records
+    assert record.name == LOGGER
+    return record.levelno, record.getMessage(), vars(record)["event"], vars(record)["reason"]
+
+
+# fmt: off
+REJECTED = [
+    (lambda: "forged",                "bad-signature"),
+    (lambda: sign_payload(b"[]"),     "malformed"),
+    (lambda: sign(ADA),               "expired"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("value", "reason"), REJECTED)
+def test_a_rejected_cookie_is_a_debug_line_with_the_reason(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, clock: Any, value: Callable[[], str], reason: str
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    headers = [(b"cookie", f"session={value()}".encode())]
+    clock.shift(61)
+
+    wrap(app_that(lambda scope: len(scope["session"])), max_age=60).get(headers=headers)
+
+    assert rejected(caplog) == (
+        logging.DEBUG,
+        f"Session cookie 'session' rejected: {reason}",
+        "session.rejected",
+        reason,
+    )
+
+
+def test_a_rejected_cookie_that_nobody_reads_is_not_logged(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+
+    wrap(app_that(nothing)).get(headers=[(b"cookie", b"session=forged")])
+
+    assert caplog.records == []
+
+
+def test_no_record_holds_a_value_a_key_or_a_payload(wrap: Wrap, caplog: pytest.LogCaptureFixture, clock: Any) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    secrets = {"user": "s3cret-before"}
+    values = [sign(secrets), sign(secrets, key="another-key-of-enough-bytes"), sign_payload(b'["s3cret-before"]')]
+    browser = wrap(
+        app_that(lambda scope: len(scope["session"]), late=put(user="s3cret-after", at=NOT_JSON)),
+        "the-key-in-use-of-enough-bytes",
+        fallbacks=[KEY],
+        max_age=60,
+    )
+
+    for seconds in (0, 61):
+        clock.shift(seconds)
+        for value in values:
+            browser.get(headers=[(b"cookie", f"session={value}".encode())])
+
+    logged = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
+    assert [record.levelno for record in caplog.records].count(logging.WARNING) == 6
+    assert [record.levelno for record in caplog.records].count(logging.DEBUG) == 5
+    parts = [part for value in values for part in value.split(".")]
+    for secret in ("s3cret", KEY, "-of-enough-bytes", *values, *parts):
+        assert secret not in logged
+
+
+# Bad input
+
+
+@pytest.fixture(scope="module")
+def loud() -> Generator[list[logging.LogRecord]]:
+    """Everything that anybody logs above DEBUG."""
+    records: list[logging.LogRecord] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    listener = Listener(logging.DEBUG + 1)
+    logging.getLogger().addHandler(listener)
+    yield records
+    logging.getLogger().removeHandler(listener)
+
+
+def read_with(headers: list[tuple[bytes, bytes]]) -> tuple[int, Response]:
+    calls: list[Any] = []
+
+    def act(scope: Any) -> Any:
+        calls.append(scope)
+        return [dict(scope["session"]), scope["session"].rejected]
+
+    response = Browser(SessionMiddleware(app_that(act), KEY, lifetime=60, refresh_after=10)).get(headers=headers)
+    return len(calls), response
+
+
+PIECES = [
+    b"session",
+    b"=",
+    b";",
+    b" ",
+    b'"',
+    b"\\",
+    b".",
+    b"\x00",
+    b"\xff",
+    b"\r\n",
+    b"e30=",
+    b"; session=",
+    b"session=e30=.",
+]
+pieces = st.sampled_from(PIECES) | st.binary(max_size=4)
+cookie_bytes = st.binary(max_size=300) | st.lists(pieces, max_size=40).map(b"".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(cookies=st.lists(cookie_bytes, min_size=1, max_size=2), genuine=st.booleans())
+def test_any_bytes_in_cookie_headers_reach_the_app_once_and_raise_nothing(
+    loud: list[logging.LogRecord], cookies: list[bytes], genuine: bool
+) -> None:
+    headers = [(b"cookie", value) for value in cookies] + [cookie(ADA)] * genuine
+
+    calls, response = read_with(headers)
+
+    content, why = response.json()
+    assert (calls, response.start["status"]) == (1, 200)
+    assert content in ({}, ADA)
+    assert (why is None) or (content, why) == ({}, "bad-signature")
+    assert response.all(b"set-cookie") == []
+    assert loud == []
+
+
+# As a serializer or a version of ours might write what travels beside the data, or a key that leaked.
+scalars = st.none() | st.integers() | st.floats() | st.text() | st.lists(st.none())
+metadata_like = st.fixed_dictionaries({}, optional={"iat": scalars, "max_age": scalars}) | scalars
+payloads = st.one_of(
+    st.binary(max_size=100),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=5),
+    st.dictionaries(st.text(max_size=3), st.integers() | st.text()),
+    metadata_like.map(lambda metadata: {"user": "ada", "$session": metadata}),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(payload=payloads, moment=st.integers(0, 2**64 - 1) | st.none(), in_base64=st.booleans())
+def test_any_payload_signed_with_our_key_reaches_the_app_once_and_raises_nothing(
+    loud: list[logging.LogRecord], payload: Any, moment: int | None, in_base64: bool
+) -> None:
+    signer = make_signer()
+    if moment is not None:
+        signer.get_timestamp = lambda: moment  # type: ignore[method-assign]
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    value = signer.sign(b64encode(raw) if in_base64 else raw)
+
+    calls, response = read_with([(b"cookie", b'session="' + value + b'"')])
+
+    content, why = response.json()
+    assert (calls, response.start["status"]) == (1, 200)
+    assert "$session" not in content
+    assert (why is None) or (content == {} and why in {"bad-signature", "expired", "malformed"})
+    assert loud == []

@@ -1,0 +1,364 @@
+"""Several middlewares around one app, and one scope used more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from asgi_signed_session import SessionMiddleware
+
+from .apps import App, app_that
+from .browser import Browser
+from .conftest import KEY, Wrap
+from .wire import cookie, set_cookie, sign
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+ADA = {"user": "ada"}
+DELETED_B = b"b=null; path=/; Max-Age=0; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=lax"
+
+
+def session_in(name: str, app: App, **options: Any) -> SessionMiddleware:
+    return SessionMiddleware(app, KEY, name, **options)
+
+
+def around(app: App, before: Callable[[Any], Any], after: Callable[[Any], Any] = lambda scope: None) -> App:
+    """A middleware of the app's own that looks at the scope before and after the app inside it."""
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        before(scope)
+        try:
+            await app(scope, receive, send)
+        finally:
+            after(scope)
+
+    return middleware
+
+
+def put(**content: Any) -> Callable[[Any], Any]:
+    return lambda scope: scope["session"].update(content)
+
+
+def replace(scope: Any) -> None:
+    scope["session"] = {"inner": 2}
+
+
+def delete(scope: Any) -> None:
+    del scope["session"]
+
+
+@pytest.fixture
+def visit(run: Any) -> Callable[..., Browser]:
+    """Makes a browser of an app that is wrapped already, with those sessions in its cookies."""
+
+    def make_browser(app: App, **cookies: Any) -> Browser:
+        return Browser(app, run=run, cookies={name: sign(content, name=name) for name, content in cookies.items()})
+
+    return make_browser
+
+
+# The same cookie twice: the outer one owns it.
+
+
+def test_the_outer_of_two_with_one_cookie_owns_the_session(wrap: Wrap) -> None:
+    inner = SessionMiddleware(app_that(put(user="ada")), "another key of sixteen bytes", max_age=1, path="/inner")
+
+    response = wrap(inner, max_age=60).get()
+
+    assert response.headers == [
+        (b"vary", b"Cookie"),
+        (b"set-cookie", set_cookie(ADA, "path=/; Max-Age=60; httponly; samesite=lax")),
+        (b"cache-control", b'no-cache="Set-Cookie"'),
+    ]
+
+
+def test_both_of_two_with_one_cookie_see_one_session(wrap: Wrap) -> None:
+    seen: list[Any] = []
+
+    def look(scope: Any) -> None:
+        seen.append(scope["session"])
+
+    wrap(around(SessionMiddleware(app_that(look), KEY), look, look)).get()
+
+    assert seen[0] is seen[1] is seen[2]
+
+
+def test_a_change_on_either_side_of_the_inner_of_two_with_one_cookie_is_saved(wrap: Wrap) -> None:
+    app = around(SessionMiddleware(app_that(put(inside=1)), KEY), put(outside=1))
+
+    assert wrap(app).websocket().headers == [(b"set-cookie", set_cookie({"outside": 1, "inside": 1}))]
+
+
+def test_a_replacement_inside_two_with_one_cookie_is_written_once(wrap: Wrap) -> None:
+    response = wrap(SessionMiddleware(app_that(replace), KEY)).get(headers=[cookie(ADA)])
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 2})]
+
+
+def test_the_inner_of_two_with_one_cookie_passes_a_replacement_through(wrap: Wrap) -> None:
+    def put_outer(scope: Any) -> None:
+        scope["session"] = {"outer": 2}
+
+    seen: list[Any] = []
+    app = around(SessionMiddleware(app_that(lambda scope: seen.append(dict(scope["session"]))), KEY), put_outer)
+
+    response = wrap(app).get(headers=[cookie(ADA)])
+
+    assert seen == [{"outer": 2}]
+    assert response.all(b"set-cookie") == [set_cookie({"outer": 2})]
+
+
+# One scope key, two cookies: each writes only its own.
+
+
+def test_the_inner_session_is_seen_inside_and_the_outer_one_around_it(visit: Any) -> None:
+    seen: list[Any] = []
+
+    def look(scope: Any) -> None:
+        seen.append(dict(scope["session"]))
+
+    app = session_in("a", around(session_in("b", app_that(look)), look, look))
+    response = visit(app, a={"in": "a"}, b={"in": "b"}).get()
+
+    assert seen == [{"in": "a"}, {"in": "b"}, {"in": "a"}]
+    assert response.headers == [(b"vary", b"Cookie")]
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+@pytest.mark.parametrize("cookies", [{}, {"a": {}, "b": {}}])
+def test_each_of_two_cookies_is_written_by_its_own_middleware(visit: Any, connect: Any, cookies: Any) -> None:
+    app = session_in("a", around(session_in("b", app_that(put(inner=1))), put(outer=1)))
+
+    response = connect(visit(app, **cookies))
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), set_cookie({"outer": 1}, name="a")]
+
+
+def test_a_change_of_the_inner_session_leaves_the_outer_cookie_alone(visit: Any) -> None:
+    app = session_in("a", session_in("b", app_that(put(inner=1))))
+
+    assert visit(app, a=ADA).get().all(b"set-cookie") == [set_cookie({"inner": 1}, name="b")]
+
+
+def test_a_change_of_the_outer_session_leaves_the_inner_cookie_alone(visit: Any) -> None:
+    app = session_in("a", around(session_in("b", app_that(lambda scope: None)), put(outer=1)))
+
+    assert visit(app, b=ADA).get().all(b"set-cookie") == [set_cookie({"outer": 1}, name="a")]
+
+
+@pytest.mark.parametrize("touch_outer", [lambda scope: None, lambda scope: bool(scope["session"])])
+@pytest.mark.parametrize(("act", "left"), [(replace, {"inner": 2}), (delete, {})])
+def test_what_the_app_puts_in_the_inner_place_never_reaches_the_outer_cookie(
+    visit: Any, act: Any, left: Any, touch_outer: Any
+) -> None:
+    seen: list[Any] = []
+    app = around(session_in("b", app_that(act)), touch_outer, lambda scope: seen.append(dict(scope["session"])))
+
+    response = visit(session_in("a", app), a=ADA, b={"inner": 1}).get()
+
+    assert response.all(b"set-cookie") == [set_cookie(left, name="b") if left else DELETED_B]
+    assert seen == [ADA]
+
+
+def test_a_change_of_the_outer_session_is_saved_though_the_app_replaces_the_inner(visit: Any) -> None:
+    app = session_in("a", around(session_in("b", app_that(replace)), put(outer=1)))
+
+    response = visit(app, b={"inner": 1}).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="b"), set_cookie({"outer": 1}, name="a")]
+
+
+def test_a_replacement_of_the_outer_session_around_the_inner_is_saved(visit: Any) -> None:
+    """The outer one is replaced before the inner middleware runs, which must bring it back and not what it hid."""
+    seen: list[Any] = []
+
+    def put_outer(scope: Any) -> None:
+        scope["session"] = {"outer": 2}
+
+    app = around(session_in("b", app_that(put(inner=1))), put_outer, lambda scope: seen.append(dict(scope["session"])))
+
+    response = visit(session_in("a", app), a=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), set_cookie({"outer": 2}, name="a")]
+    assert seen == [{"outer": 2}]
+
+
+def test_the_outer_session_is_back_after_the_inner_app_has_failed(run: Any) -> None:
+    seen: list[Any] = []
+
+    def fail(scope: Any) -> None:
+        raise ZeroDivisionError
+
+    app = around(session_in("b", app_that(fail)), put(outer=1), lambda scope: seen.append(dict(scope["session"])))
+
+    async def error_page(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except ZeroDivisionError:
+            scope["session"]["failed"] = True
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    response = Browser(session_in("a", error_page), run=run).get()
+
+    assert seen == [{"outer": 1}]
+    assert response.all(b"set-cookie") == [set_cookie({"outer": 1, "failed": True}, name="a")]
+
+
+def test_a_response_from_between_two_middlewares_carries_the_outer_session_alone(visit: Any) -> None:
+    """An error page of a middleware between them, after the inner app has changed its own session and failed."""
+
+    def change_and_fail(scope: Any) -> None:
+        scope["session"]["inner"] = 1
+        raise ZeroDivisionError
+
+    inner = session_in("b", app_that(change_and_fail))
+
+    async def error_page(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await inner(scope, receive, send)
+        except ZeroDivisionError:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    assert visit(session_in("a", error_page)).get().headers == []
+
+
+# A(B(A)): the innermost sees the outermost's session.
+
+
+def test_the_third_of_three_finds_the_first_ones_session_through_the_second(visit: Any) -> None:
+    seen: list[Any] = []
+
+    def look(scope: Any) -> None:
+        seen.append(dict(scope["session"]))
+
+    innermost = around(session_in("a", app_that(put(third=1))), look, look)
+    app = session_in("a", around(session_in("b", around(innermost, put(second=1))), put(first=1), look))
+
+    response = visit(app).get()
+
+    assert seen == [{"second": 1}, {"second": 1}, {"first": 1, "third": 1}]
+    assert response.all(b"set-cookie") == [
+        set_cookie({"second": 1}, name="b"),
+        set_cookie({"first": 1, "third": 1}, name="a"),
+    ]
+
+
+def test_a_replacement_in_the_third_of_three_is_the_first_ones(visit: Any) -> None:
+    app = session_in("a", session_in("b", session_in("a", app_that(replace))))
+
+    response = visit(app, a=ADA, b=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="a")]
+
+
+# Different scope keys: independent sessions.
+
+
+def test_sessions_under_different_scope_keys_are_independent(visit: Any) -> None:
+    def act(scope: Any) -> Any:
+        scope["session"]["n"] = 1
+        scope["admin"]["n"] = 2
+
+    app = session_in("a", session_in("b", app_that(act), scope_key="admin"))
+    browser = visit(app)
+
+    assert browser.get().all(b"set-cookie") == [set_cookie({"n": 2}, name="b"), set_cookie({"n": 1}, name="a")]
+
+
+def test_sessions_under_different_scope_keys_merge_vary_once(visit: Any) -> None:
+    app = session_in("a", session_in("b", app_that(lambda s: [len(s["session"]), len(s["admin"])]), scope_key="admin"))
+
+    assert visit(app, a=ADA).get().headers == [(b"vary", b"Cookie")]
+
+
+def test_a_session_under_another_scope_key_leaves_the_usual_one_alone(wrap: Wrap) -> None:
+    seen: list[Any] = []
+    wrap(app_that(lambda scope: seen.append("session" in scope)), scope_key="admin").get()
+
+    assert seen == [False]
+
+
+def test_a_session_of_another_kind_in_the_scope_is_replaced_by_ours(wrap: Wrap) -> None:
+    """As where a test client or another middleware has put a dict there."""
+    response = wrap(app_that(put(user="ada"))).get(session={"theirs": 1})
+
+    assert response.all(b"set-cookie") == [set_cookie(ADA)]
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_a_scope_copied_between_two_middlewares_keeps_their_sessions_apart(visit: Any, connect: Any) -> None:
+    inner = session_in("b", session_in("a", app_that(put(third=1))))
+
+    async def copy_scope(scope: Any, receive: Any, send: Any) -> None:
+        await inner(dict(scope), receive, send)
+
+    response = connect(visit(session_in("a", copy_scope), b=ADA))
+
+    assert response.all(b"set-cookie") == [set_cookie({"third": 1}, name="a")]
+
+
+# A scope used again starts again from its cookie.
+
+
+def test_a_scope_used_again_starts_again_from_its_cookie(wrap: Wrap) -> None:
+    browser = wrap(app_that(lambda scope: [dict(scope["session"]), scope["session"].setdefault("n", 1)][0]))
+    scope = {"type": "http", "path": "/", "headers": [cookie(ADA)]}
+
+    first, second = browser.connect(scope, []), browser.connect(scope, [])
+
+    assert first.json() == second.json() == ADA
+    assert first.all(b"set-cookie") == second.all(b"set-cookie") == [set_cookie({"user": "ada", "n": 1})]
+
+
+def test_a_scope_whose_headers_came_as_an_iterator_can_be_used_again(wrap: Wrap) -> None:
+    browser = wrap(app_that(lambda scope: dict(scope["session"])))
+    scope = {"type": "http", "path": "/", "headers": iter([cookie(ADA)])}
+
+    assert [browser.connect(scope, []).json() for _ in range(2)] == [ADA, ADA]
+
+
+def retry_once(app: App) -> App:
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await app(scope, receive, send)
+        except ZeroDivisionError:
+            await app(scope, receive, send)
+
+    return middleware
+
+
+def fails_at_first() -> Callable[[Any], Any]:
+    tries: list[int] = []
+
+    def act(scope: Any) -> None:
+        tries.append(1)
+        scope["session"].setdefault("tries", []).append(len(tries))
+        if len(tries) == 1:
+            raise ZeroDivisionError
+
+    return act
+
+
+def test_a_retry_starts_again_from_the_cookie(visit: Any) -> None:
+    response = visit(retry_once(session_in("b", app_that(fails_at_first())))).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"tries": [2]}, name="b")]
+
+
+def test_a_retry_within_an_outer_middleware_starts_again_from_the_cookie(visit: Any) -> None:
+    app = session_in("a", around(retry_once(session_in("b", app_that(fails_at_first()))), put(outer=1)))
+
+    response = visit(app, b=ADA).get()
+
+    assert response.all(b"set-cookie") == [
+        set_cookie({"user": "ada", "tries": [2]}, name="b"),
+        set_cookie({"outer": 1}, name="a"),
+    ]
+
+
+def test_a_retry_within_the_middleware_that_owns_the_session_keeps_it(visit: Any) -> None:
+    response = visit(session_in("b", retry_once(session_in("b", app_that(fails_at_first()))))).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"tries": [1, 2]}, name="b")]

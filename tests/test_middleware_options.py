@@ -1,0 +1,494 @@
+"""What each option does on the wire, and which are refused at start-up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import sha1
+from typing import Any
+
+import msgspec
+import orjson
+import pydantic
+import pytest
+from itsdangerous import TimestampSigner
+from starlette.datastructures import Secret
+
+from asgi_signed_session import SessionMiddleware, SessionSigner
+
+from .apps import app_that, visit
+from .browser import Browser
+from .conftest import KEY, NOW, Wrap
+from .wire import DELETED, cookie, make_signer, read_attributes, read_payload, set_cookie, sign
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+ADA = {"user": "ada"}
+OLD_KEY = "an older key of enough bytes"
+
+
+def log_in(scope: Any) -> None:
+    scope["session"]["user"] = "ada"
+
+
+def look(scope: Any) -> Any:
+    return [dict(scope["session"]), scope["session"].rejected]
+
+
+def count(scope: Any) -> None:
+    scope["session"]["n"] = scope["session"].get("n", 0) + 1
+
+
+# Attributes
+
+
+# fmt: off
+ATTRIBUTES = [
+    ("http",  {},                                         "path=/; {}; httponly; samesite=lax"),
+    ("https", {},                                         "path=/; {}; httponly; samesite=lax; secure"),
+    ("ws",    {},                                         "path=/; {}; httponly; samesite=lax"),
+    ("wss",   {},                                         "path=/; {}; httponly; samesite=lax; secure"),
+    ("http",  {"https_only": True},                       "path=/; {}; httponly; samesite=lax; secure"),
+    ("ws",    {"https_only": True},                       "path=/; {}; httponly; samesite=lax; secure"),
+    ("https", {"https_only": False},                      "path=/; {}; httponly; samesite=lax"),
+    ("wss",   {"https_only": False},                      "path=/; {}; httponly; samesite=lax"),
+    ("http",  {"path": "/app"},                           "path=/app; {}; httponly; samesite=lax"),
+    ("http",  {"same_site": "strict"},                    "path=/; {}; httponly; samesite=strict"),
+    ("http",  {"same_site": "none", "https_only": True},  "path=/; {}; httponly; samesite=none; secure"),
+    ("http",  {"domain": "example.com"},                  "path=/; {}; httponly; samesite=lax; domain=example.com"),
+    ("http",  {"https_only": True, "partitioned": True},  "path=/; {}; httponly; samesite=lax; secure; partitioned"),
+    ("https", {"https_only": True, "partitioned": True, "domain": "a.b"},
+     "path=/; {}; httponly; samesite=lax; secure; domain=a.b; partitioned"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("scheme", "options", "attributes"), ATTRIBUTES)
+def test_a_cookie_is_set_and_deleted_with_the_same_attributes(
+    wrap: Wrap, scheme: str, options: dict[str, Any], attributes: str
+) -> None:
+    browser = wrap(visit, **options)
+    send = Browser.websocket if scheme.startswith("ws") else Browser.get
+
+    login, logout = send(browser, "/login", scheme=scheme), send(browser, "/logout", scheme=scheme)
+
+    gone = attributes.format("Max-Age=0; expires=Thu, 01 Jan 1970 00:00:00 GMT")
+    assert login.all(b"set-cookie") == [set_cookie(ADA, attributes.format("Max-Age=1209600"))]
+    assert logout.all(b"set-cookie") == [f"session=null; {gone}".encode()]
+
+
+# fmt: off
+MAX_AGES = [
+    (60,    "path=/; Max-Age=60; httponly; samesite=lax"),
+    (None,  "path=/; httponly; samesite=lax"),  # ends with the browser
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("max_age", "attributes"), MAX_AGES)
+def test_the_cookie_is_kept_for_max_age_and_deleted_all_the_same(wrap: Wrap, max_age: Any, attributes: str) -> None:
+    browser = wrap(visit, max_age=max_age)
+
+    assert browser.get("/login").all(b"set-cookie") == [set_cookie(ADA, attributes)]
+    assert browser.get("/logout").all(b"set-cookie") == [DELETED]
+
+
+@pytest.mark.parametrize("name", ["sid", "__Host-session", "__Secure-session"])
+def test_the_cookie_may_have_any_name_and_prefix_that_browsers_take(wrap: Wrap, name: str) -> None:
+    browser = wrap(visit, session_cookie=name, https_only=True)
+
+    attributes = "path=/; Max-Age=1209600; httponly; samesite=lax; secure"
+    assert browser.get("/login").all(b"set-cookie") == [set_cookie(ADA, attributes, name=name)]
+    assert browser.get("/whoami").json() == ADA
+
+
+def test_options_up_to_partitioned_can_be_given_by_position_as_to_starlettes(run: Any) -> None:
+    app = SessionMiddleware(visit, KEY, "sid", 60, "/app", "none", True, "example.com", True)
+
+    attributes = "path=/app; Max-Age=60; httponly; samesite=none; secure; domain=example.com; partitioned"
+    assert Browser(app, run=run).get("/login").all(b"set-cookie") == [set_cookie(ADA, attributes, name="sid")]
+
+
+def test_the_session_is_under_the_scope_key(wrap: Wrap) -> None:
+    response = wrap(app_that(lambda scope: scope["cart"].update(ADA)), scope_key="cart").get()
+
+    assert response.all(b"set-cookie") == [set_cookie(ADA)]
+
+
+# fmt: off
+REFUSED = [
+    ({"session_cookie": "my session"},                              ValueError, "'session'"),
+    ({"session_cookie": ""},                                        ValueError, "'session'"),
+    ({"path": "/a;b"},                                              ValueError, "printable ASCII without ';'"),
+    ({"path": "app"},                                               ValueError, "start it with '/'"),
+    ({"domain": "example.com\r\nx: y"},                             ValueError, "a host name such as 'example.com'"),
+    ({"same_site": "Lax"},                                          ValueError, "write 'lax', 'strict' or 'none'"),
+    ({"same_site": "none"},                                         ValueError, "needs https_only=True"),
+    ({"same_site": "none", "https_only": False},                    ValueError, "needs https_only=True"),
+    ({"partitioned": True},                                         ValueError, "needs https_only=True"),
+    ({"session_cookie": "__Host-s"},                                ValueError, "needs https_only=True"),
+    ({"session_cookie": "__host-s", "https_only": True, "domain": "a.b"}, ValueError, "write domain=None"),
+    ({"session_cookie": "__Host-s", "https_only": True, "path": "/a"},    ValueError, "needs path='/'"),
+    ({"session_cookie": "__Secure-s"},                              ValueError, "needs https_only=True"),
+    ({"max_age": 0},                                                ValueError, "must be a positive number of seconds"),
+    ({"max_age": -1},                                               ValueError, "must be a positive number of seconds"),
+    ({"max_age": "60"},                                             TypeError,  "must be a whole number of seconds"),
+    ({"max_age": 60.5},                                             TypeError,  "must be a whole number of seconds"),
+    ({"max_age": True},                                             TypeError,  "must be a whole number of seconds"),
+    ({"lifetime": 0},                                               ValueError, "must be a positive number of seconds"),
+    ({"lifetime": "60"},                                            TypeError,  "must be a whole number of seconds"),
+    ({"refresh_after": 0},                                          ValueError, "must be a positive number of seconds"),
+    ({"refresh_after": -1},                                         ValueError, "must be a positive number of seconds"),
+    ({"refresh_after": 1.5},                                        TypeError,  "must be a whole number of seconds"),
+    ({"refresh_after": 60, "max_age": 60},                          ValueError, "must be less than max_age=60"),
+    ({"refresh_after": 61, "max_age": 60},                          ValueError, "half of max_age is a good value"),
+    ({"scope_key": ""},                                             TypeError,  "write scope_key='session'"),
+    ({"scope_key": None},                                           TypeError,  "write scope_key='session'"),
+    ({"serializer": object()},                                      TypeError,  "needs functions dumps and loads"),
+    ({"secret_key": ""},                                            ValueError, "python -m asgi_signed_session key"),
+    ({"secret_key": None},                                          TypeError,  "python -m asgi_signed_session key"),
+    ({"secret_key": "**********"},                                  ValueError, "python -m asgi_signed_session key"),
+    ({"secret_key": [KEY, OLD_KEY]},                                TypeError,  "fallbacks=[...]"),
+    ({"fallbacks": OLD_KEY},                                        TypeError,  "write fallbacks=[old_key]"),
+    ({"app": None},                                                 TypeError,  "SessionMiddleware(app, secret_key)"),
+    ({"app": KEY, "secret_key": visit},                             TypeError,  "SessionMiddleware(app, secret_key)"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("options", "error", "advice"), REFUSED)
+def test_what_cannot_work_is_refused_at_start_up_with_what_to_write_instead(
+    options: dict[str, Any], error: type[Exception], advice: str
+) -> None:
+    arguments: dict[str, Any] = {"app": visit, "secret_key": KEY, **options}
+
+    with pytest.raises(error) as raised:
+        SessionMiddleware(**arguments)
+
+    assert type(raised.value) is error
+    assert advice in str(raised.value)
+    assert KEY not in str(raised.value)
+
+
+def test_refresh_after_needs_no_max_age_to_be_under() -> None:
+    SessionMiddleware(visit, KEY, max_age=None, refresh_after=60)
+
+
+def test_a_short_key_is_taken_with_a_warning() -> None:
+    with pytest.warns(UserWarning, match="under 16") as caught:
+        SessionMiddleware(visit, "short")
+
+    [warning] = caught
+    assert "short" not in str(warning.message)
+    assert warning.filename == __file__
+
+
+# Time
+
+
+def at(seconds: int, browser: Browser, clock: Any, path: str = "/") -> Any:
+    """What the app answers so many seconds after ``NOW``."""
+    clock.move_to(NOW + seconds)
+    return browser.get(path).json()
+
+
+def test_a_session_expires_max_age_after_it_was_signed(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), max_age=60)
+    browser.cookies["session"] = sign(ADA)
+
+    assert [at(seconds, browser, clock) for seconds in (0, 60, 61)] == [[ADA, None], [ADA, None], [{}, "expired"]]
+
+
+def test_a_session_without_max_age_ends_with_the_browser_alone(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(visit, max_age=None)
+    browser.get("/login")
+
+    assert at(10**9, browser, clock, "/whoami") == ADA
+
+
+def test_a_session_from_a_clock_up_to_a_minute_ahead_is_taken(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look))
+    browser.cookies["session"] = sign(ADA)
+
+    assert [at(seconds, browser, clock) for seconds in (-61, -60)] == [[{}, "expired"], [ADA, None]]
+
+
+def test_a_session_that_is_not_refreshed_keeps_its_age(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), max_age=60)
+    browser.cookies["session"] = sign(ADA)
+    clock.shift(59)
+
+    assert browser.get().all(b"set-cookie") == []
+
+
+def test_an_accessed_session_older_than_refresh_after_is_signed_anew(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), max_age=100, refresh_after=50)
+    browser.cookies["session"] = sign(ADA)
+
+    clock.shift(50)
+    assert browser.get().headers == [(b"vary", b"Cookie")]
+    clock.shift(1)
+    assert browser.get().headers == [
+        (b"vary", b"Cookie"),
+        (b"set-cookie", set_cookie(ADA, "path=/; Max-Age=100; httponly; samesite=lax")),
+        (b"cache-control", b'no-cache="Set-Cookie"'),
+    ]
+    clock.shift(99)
+    assert browser.get().json() == [ADA, None]
+    clock.shift(101)
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_a_websocket_signs_anew_too(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), refresh_after=50)
+    browser.cookies["session"] = sign(ADA)
+    clock.shift(51)
+
+    assert browser.websocket().headers == [(b"set-cookie", set_cookie(ADA))]
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_an_untouched_session_is_not_signed_anew(wrap: Wrap, clock: Any, connect: Any) -> None:
+    browser = wrap(app_that(lambda scope: None), refresh_after=50, fallbacks=[OLD_KEY])
+    browser.cookies["session"] = sign(ADA, OLD_KEY)
+    clock.shift(51)
+
+    assert connect(browser).headers == []
+
+
+def test_lifetime_ends_a_session_however_often_it_is_signed_anew(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(count), max_age=60, lifetime=150)
+    lines = []
+    for seconds in (0, 50, 100, 149):
+        clock.move_to(NOW + seconds)
+        lines += browser.get().all(b"set-cookie")
+
+    # The browser may keep the cookie for max_age, but not beyond the lifetime.
+    assert [read_attributes(line) for line in lines] == [
+        f"path=/; Max-Age={age}; httponly; samesite=lax" for age in (60, 60, 50, 1)
+    ]
+    assert json.loads(read_payload(lines[-1]))["n"] == 4
+    clock.move_to(NOW + 151)
+    browser.app = wrap(app_that(look), max_age=60, lifetime=150).app
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_lifetime_ends_a_session_that_is_refreshed(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(visit, max_age=60, lifetime=150, refresh_after=10)
+    browser.get("/login")
+
+    alive = [at(seconds, browser, clock, "/whoami") for seconds in range(40, 240, 40)]
+
+    assert alive == [ADA, ADA, ADA, {}, {}]
+
+
+def test_lifetime_ends_a_session_that_lives_until_the_browser_ends(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(visit, max_age=None, lifetime=150)
+
+    [line] = browser.get("/login").all(b"set-cookie")
+
+    assert read_attributes(line) == "path=/; httponly; samesite=lax"
+    assert [at(seconds, browser, clock, "/whoami") for seconds in (149, 151)] == [ADA, {}]
+
+
+def test_lifetime_caps_a_session_from_before_the_option_from_when_it_was_signed(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), lifetime=150)
+    browser.cookies["session"] = sign(ADA)
+
+    assert [at(seconds, browser, clock) for seconds in (149, 151)] == [[ADA, None], [{}, "expired"]]
+
+
+def test_issued_at_stays_while_signed_at_moves_until_the_session_is_regenerated(wrap: Wrap, clock: Any) -> None:
+    def act(scope: Any) -> Any:
+        session = scope["session"]
+        times = [session.issued_at, session.signed_at]
+        if scope["path"] == "/regenerate":
+            session.regenerate()
+        else:
+            count(scope)
+        return times
+
+    browser = wrap(app_that(act), lifetime=1000)
+
+    assert at(0, browser, clock) == [None, None]
+    assert at(10, browser, clock) == [NOW, NOW]
+    assert at(20, browser, clock, "/regenerate") == [NOW, NOW + 10]
+    assert at(30, browser, clock) == [NOW + 20, NOW + 20]
+    assert at(1015, browser, clock) == [NOW + 20, NOW + 30]
+
+
+def test_without_lifetime_a_session_began_when_it_was_signed(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(lambda scope: [scope["session"].issued_at, scope["session"].signed_at]))
+    browser.cookies["session"] = sign(ADA)
+
+    assert at(10, browser, clock) == [NOW, NOW]
+
+
+# Remember me
+
+
+def remember(seconds: int | None) -> Callable[[Any], Any]:
+    def act(scope: Any) -> Any:
+        if scope["path"] == "/login":
+            log_in(scope)
+            scope["session"].max_age = seconds
+        elif scope["path"] == "/count":
+            count(scope)
+        return dict(scope["session"])
+
+    return act
+
+
+@pytest.mark.parametrize("own", [30, 3000])
+def test_a_session_may_have_a_max_age_of_its_own_which_the_cookie_remembers(wrap: Wrap, clock: Any, own: int) -> None:
+    browser = wrap(app_that(remember(own)), max_age=300)
+    attributes = f"path=/; Max-Age={own}; httponly; samesite=lax"
+
+    [login] = browser.get("/login").all(b"set-cookie")
+    clock.shift(own)
+    [later] = browser.get("/count").all(b"set-cookie")
+
+    assert [read_attributes(login), read_attributes(later)] == [attributes, attributes]
+    clock.shift(own)
+    assert browser.get().json() == {"user": "ada", "n": 1}
+    clock.shift(1)
+    assert browser.get().json() == {}
+
+
+def test_a_max_age_of_its_own_may_be_none(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(remember(None)), max_age=300)
+
+    [login] = browser.get("/login").all(b"set-cookie")
+
+    assert read_attributes(login) == "path=/; httponly; samesite=lax"
+    assert at(10**6, browser, clock) == ADA
+
+
+def test_a_max_age_of_its_own_is_kept_when_the_session_is_signed_anew(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(remember(3000)), max_age=300, refresh_after=100)
+    browser.get("/login")
+    clock.shift(2000)
+
+    [line] = browser.get().all(b"set-cookie")
+
+    assert read_attributes(line) == "path=/; Max-Age=3000; httponly; samesite=lax"
+
+
+def test_a_max_age_of_its_own_ends_with_the_lifetime(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(remember(3000)), lifetime=1000)
+
+    [login] = browser.get("/login").all(b"set-cookie")
+
+    assert read_attributes(login) == "path=/; Max-Age=1000; httponly; samesite=lax"
+    assert [at(seconds, browser, clock) for seconds in (999, 1001)] == [ADA, {}]
+
+
+def test_what_travels_beside_the_data_is_under_one_key_and_only_when_used(wrap: Wrap) -> None:
+    [plain] = wrap(visit).get("/login").all(b"set-cookie")
+    [capped] = wrap(visit, lifetime=60).get("/login").all(b"set-cookie")
+    [remembered] = wrap(app_that(remember(60)), lifetime=60).get("/login").all(b"set-cookie")
+
+    assert read_payload(plain) == b'{"user":"ada"}'
+    keys = [list(json.loads(read_payload(line))) for line in (capped, remembered)]
+    assert keys[0] == keys[1]
+    assert (len(keys[0]), "user" in keys[0]) == (2, True)
+
+
+# Signing, and rotation
+
+
+def test_a_cookie_is_what_plain_itsdangerous_signs_and_verifies(wrap: Wrap) -> None:
+    browser = wrap(visit)
+
+    [line] = browser.get("/login").all(b"set-cookie")
+
+    value = line.removeprefix(b"session=").partition(b";")[0]
+    assert make_signer().unsign(value) == b"eyJ1c2VyIjoiYWRhIn0="
+    browser.cookies["session"] = make_signer().sign(b"eyJ1c2VyIjoiYm9iIn0=").decode()
+    assert browser.get("/whoami").json() == {"user": "bob"}
+
+
+def test_a_cookie_is_what_a_session_signer_signs_and_loads(wrap: Wrap) -> None:
+    browser, signer = wrap(visit, session_cookie="sid"), SessionSigner(KEY, "sid")
+
+    browser.cookies["sid"] = signer.dumps({"cart": ["ünï"]})
+    browser.get("/add")
+
+    assert signer.loads(browser.cookies["sid"]) == {"cart": ["ünï", "tea"]}
+
+
+KEYS = [KEY, KEY.encode(), pydantic.SecretStr(KEY), pydantic.SecretBytes(KEY.encode()), Secret(KEY), make_signer()]
+
+
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: type(key).__name__)
+def test_one_key_in_any_form_signs_alike_and_verifies_what_the_others_sign(wrap: Wrap, key: Any) -> None:
+    assert wrap(visit, key).get("/login").all(b"set-cookie") == [set_cookie(ADA)]
+    assert wrap(app_that(look), OLD_KEY, fallbacks=[key]).get(headers=[cookie(ADA)]).json() == [ADA, None]
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_a_session_read_with_a_fallback_is_signed_anew_with_the_key(wrap: Wrap, connect: Any) -> None:
+    browser = wrap(app_that(look), fallbacks=["another key of enough bytes", OLD_KEY])
+    browser.cookies["session"] = sign(ADA, OLD_KEY)
+
+    assert connect(browser).all(b"set-cookie") == [set_cookie(ADA)]
+    assert connect(browser).all(b"set-cookie") == []
+    assert browser.get().json() == [ADA, None]
+
+
+def test_a_session_changed_after_it_was_read_with_a_fallback_is_signed_once_with_the_key(wrap: Wrap) -> None:
+    browser = wrap(app_that(count), fallbacks=[OLD_KEY])
+
+    assert browser.get(headers=[cookie(ADA, OLD_KEY)]).all(b"set-cookie") == [set_cookie({"user": "ada", "n": 1})]
+
+
+def test_a_session_of_a_fallback_expires_as_any_other(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), max_age=60, fallbacks=[OLD_KEY])
+    browser.cookies["session"] = sign(ADA, OLD_KEY)
+    clock.shift(61)
+
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_a_session_emptied_after_it_was_read_with_a_fallback_is_deleted(wrap: Wrap) -> None:
+    browser = wrap(visit, fallbacks=[OLD_KEY])
+
+    assert browser.get("/logout", headers=[cookie(ADA, OLD_KEY)]).all(b"set-cookie") == [DELETED]
+
+
+def test_a_fallback_never_signs(wrap: Wrap) -> None:
+    browser = wrap(visit, fallbacks=[OLD_KEY])
+
+    assert browser.get("/login").all(b"set-cookie") == [set_cookie(ADA)]
+
+
+def test_a_signer_with_sha1_among_the_fallbacks_moves_its_sessions_to_sha256(wrap: Wrap) -> None:
+    old = TimestampSigner(KEY, salt="asgi-signed-session.session", digest_method=sha1, key_derivation="hmac")
+    browser = wrap(app_that(look), fallbacks=[old])
+    browser.cookies["session"] = sign(ADA, signer=old)
+
+    response = browser.get()
+
+    assert response.json() == [ADA, None]
+    assert response.all(b"set-cookie") == [set_cookie(ADA)]
+
+
+def test_one_cookies_value_is_never_anothers(wrap: Wrap) -> None:
+    headers = [(b"cookie", f"b={sign(ADA, name='a')}".encode())]
+
+    assert wrap(app_that(look), session_cookie="b").get(headers=headers).json() == [{}, "bad-signature"]
+
+
+class MsgSpec:
+    dumps = staticmethod(msgspec.json.encode)
+    loads = staticmethod(msgspec.json.decode)
+
+
+@pytest.mark.parametrize("serializer", [json, orjson, MsgSpec])
+def test_a_session_lives_with_any_serializer(wrap: Wrap, serializer: Any) -> None:
+    browser = wrap(visit, serializer=serializer)
+    browser.get("/login")
+    browser.get("/add")
+    browser.get("/add")
+
+    assert browser.get("/whoami").json() == {"user": "ada", "cart": ["tea", "tea"]}

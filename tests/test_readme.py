@@ -1,0 +1,108 @@
+"""Every Python block of the README runs, and what it links to is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asgi_signed_session import Session, SessionMiddleware
+
+from .browser import Browser
+from .conftest import KEY
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a block may take for granted."""
+    from fastapi import FastAPI
+    from quart import Quart
+    from starlette.applications import Starlette
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+
+    monkeypatch.setenv("SESSION_SECRET", KEY)
+    keys = dict.fromkeys(("SECRET", "NEW_KEY", "OLD_KEY", "USER_KEY", "ADMIN_KEY"), KEY)
+    frameworks = {"starlette_app": Starlette(), "fastapi_app": FastAPI(), "quart_app": Quart("readme")}
+    return {"app": app, "SessionMiddleware": SessionMiddleware, **keys, **frameworks}
+
+
+def run(names: dict[str, Any], first_words: str) -> dict[str, Any]:
+    (block,) = [block for block in BLOCKS if first_words in block]
+    exec(block, names)
+    return names
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_python_block_runs(block: str, names: dict[str, Any]) -> None:
+    exec(block, names)
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if "app = SessionMiddleware(" in block])
+def test_every_app_answers(block: str, names: dict[str, Any]) -> None:
+    exec(block, names)
+
+    assert Browser(names["app"]).get().start["status"] == 200
+
+
+def test_the_first_app_counts_visits(names: dict[str, Any]) -> None:
+    browser = Browser(run(names, "visits")["app"])
+
+    assert [browser.get().body, browser.get().body] == [b"Visit 1", b"Visit 2"]
+
+
+def test_the_cart_is_saved_new_or_not(names: dict[str, Any]) -> None:
+    add_to_cart = run(names, "def add_to_cart")["add_to_cart"]
+    session = Session({"cart": ["tea"]})
+
+    add_to_cart(session, "jam")
+
+    assert (session, session.modified) == ({"cart": ["tea", "jam"]}, True)
+
+
+@pytest.mark.parametrize(("remember_me", "max_age"), [(True, 30 * 86400), (False, None)])
+def test_a_login_is_remembered_if_asked_to(remember_me: bool, max_age: int | None, names: dict[str, Any]) -> None:
+    session = Session()
+
+    run(names, "def login")["login"](session, 42, remember_me)
+
+    assert (session, session.max_age) == ({"user_id": 42}, max_age)
+
+
+def test_the_websocket_app_sends_its_cookie_with_the_accept(names: dict[str, Any]) -> None:
+    browser = Browser(SessionMiddleware(run(names, "def websocket_app")["websocket_app"], KEY))
+
+    assert [name for name, _ in browser.websocket().headers] == [b"set-cookie"]
+
+
+@pytest.mark.parametrize(("valid_from", "user"), [(0, {"sessions_valid_from": 0}), (4_000_000_000, None)])
+def test_a_session_older_than_the_users_time_is_void(valid_from: int, user: Any, names: dict[str, Any]) -> None:
+    current_user = run(names, "def current_user")["current_user"]
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(current_user(scope["session"], {42: {"sessions_valid_from": valid_from}}))
+
+    cookies = run(names, "signer.dumps")["cookies"]
+    Browser(SessionMiddleware(app, KEY), cookies=cookies).get()
+
+    assert seen == [user]
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_every_link_into_the_repository_leads_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()
+
+
+def test_every_link_within_the_page_leads_to_a_heading() -> None:
+    headings = re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) - anchors == set()

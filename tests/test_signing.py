@@ -1,0 +1,734 @@
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import warnings
+from base64 import b64decode, b64encode
+from collections.abc import Callable
+from datetime import datetime, timezone
+from hashlib import sha1
+from typing import Any
+
+import orjson
+import pytest
+import time_machine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from itsdangerous import BadData, BadSignature, SignatureExpired, Signer, TimestampSigner, URLSafeTimedSerializer
+from pydantic import SecretBytes, SecretStr
+from starlette.datastructures import Secret
+
+from asgi_signed_session import SessionMiddleware, SessionSigner, UnserializableSessionError
+
+from .apps import app_that
+from .browser import Browser
+from .conftest import KEY
+from .wire import make_signer, read_payload, sign, sign_payload
+
+NOW = 1_800_000_000  # Unix seconds
+OLD_KEY = "the key that was in use before"
+NEW_KEY = "the key that is in use today"
+MAKE_A_KEY = "Make one with 'python -m asgi_signed_session key' and keep it outside the code."
+
+whoami = app_that(lambda scope: [dict(scope["session"]), scope["session"].rejected])
+
+
+def read(value: str, secret_key: Any = KEY, **options: Any) -> Any:
+    """What an app sees of the session in the cookie ``value``: its content and ``rejected``."""
+    middleware = SessionMiddleware(whoami, secret_key, **options)
+    return Browser(middleware, cookies={options.get("session_cookie", "session"): value}).get().json()
+
+
+def payload_of(value: str) -> bytes:
+    return b64decode(value.partition(".")[0], validate=True)
+
+
+class AnySecret:
+    """Any object with ``get_secret_value()`` will do, not pydantic's alone."""
+
+    def get_secret_value(self) -> str:
+        return KEY
+
+
+@pytest.mark.parametrize(
+    "key", [KEY, KEY.encode(), SecretStr(KEY), SecretBytes(KEY.encode()), Secret(KEY), AnySecret()]
+)
+def test_a_key_of_every_kind_signs_with_what_is_in_it(key: Any) -> None:
+    value = SessionSigner(key).dumps({"n": 1})
+
+    assert b64decode(make_signer(KEY).unsign(value)) == b'{"n":1}'
+    assert SessionSigner(KEY, fallbacks=[key]).loads(value) == {"n": 1}
+    assert read(value, key) == [{"n": 1}, None]
+
+
+def test_a_whole_signer_signs_as_it_is() -> None:
+    signer = TimestampSigner("the key of another program", salt="its salt")
+    value = SessionSigner(signer, "its cookie").dumps({"n": 1})
+
+    assert b64decode(signer.unsign(value)) == b'{"n":1}'
+    assert read(value, signer) == [{"n": 1}, None]
+
+
+def test_a_value_of_one_cookie_is_never_anothers() -> None:
+    value = SessionSigner(KEY, "admin").dumps({"n": 1})
+
+    assert SessionSigner(KEY, "admin").loads(value) == {"n": 1}
+    with pytest.raises(BadSignature):
+        SessionSigner(KEY, "session").loads(value)
+    assert read(value, session_cookie="session") == [{}, "bad-signature"]
+    assert read(value, session_cookie="admin") == [{"n": 1}, None]
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        TimestampSigner(KEY).sign(b64encode(b'{"n": 1}')).decode(),
+        Signer(KEY).sign(b64encode(b'{"n": 1}')).decode(),
+        make_signer(KEY, "other").sign(b64encode(b'{"n": 1}')).decode(),
+        URLSafeTimedSerializer(KEY).dumps({"n": 1}),
+    ],
+)
+def test_no_other_token_of_the_same_key_is_a_session(token: str | bytes) -> None:
+    with pytest.raises(BadSignature):
+        SessionSigner(KEY).loads(token)
+
+
+def test_fallbacks_verify_and_never_sign() -> None:
+    signer = SessionSigner(NEW_KEY, fallbacks=[KEY, OLD_KEY])
+
+    assert [signer.loads(sign({"n": 1}, key)) for key in (NEW_KEY, KEY, OLD_KEY)] == [{"n": 1}] * 3
+    assert make_signer(NEW_KEY).validate(signer.dumps({}))
+    assert not make_signer(KEY).validate(signer.dumps({}))
+    with pytest.raises(BadSignature):
+        signer.loads(sign({"n": 1}, "a key that nobody has heard of"))
+
+
+def test_fallbacks_may_be_any_iterable_and_are_read_once() -> None:
+    signer = SessionSigner(NEW_KEY, fallbacks=iter([OLD_KEY]))
+
+    assert [signer.loads(sign({"n": 1}, OLD_KEY)) for _ in range(2)] == [{"n": 1}] * 2
+
+
+@time_machine.travel(NOW, tick=False)
+def test_a_session_of_starlettes_is_read_and_rewritten_on_the_next_access() -> None:
+    starlettes = TimestampSigner(KEY).sign(b64encode(json.dumps({"user": "ädä", "cart": [1, 2]}).encode())).decode()
+    browser = Browser(SessionMiddleware(whoami, KEY, fallbacks=[TimestampSigner(KEY)]), cookies={"session": starlettes})
+
+    first, second = browser.get(), browser.get()
+
+    assert first.json() == second.json() == [{"user": "ädä", "cart": [1, 2]}, None]
+    value = sign({"user": "ädä", "cart": [1, 2]})
+    assert first.all(b"set-cookie") == [f"session={value}; path=/; Max-Age=1209600; httponly; samesite=lax".encode()]
+    assert second.all(b"set-cookie") == []
+
+
+def test_starlettes_own_signer_writes_what_starlette_reads() -> None:
+    value = SessionSigner(TimestampSigner(KEY)).dumps({"user": "ädä"})
+
+    # As starlette.middleware.sessions does it.
+    assert json.loads(b64decode(TimestampSigner(KEY).unsign(value, max_age=60))) == {"user": "ädä"}
+
+
+def test_an_app_moves_off_sha1_with_nobody_logged_out() -> None:
+    before = TimestampSigner(KEY, salt="asgi-signed-session.session", digest_method=sha1, key_derivation="hmac")
+    signer = SessionSigner(KEY, fallbacks=[before])
+
+    assert signer.loads(sign({"n": 1}, signer=before)) == {"n": 1}
+    assert not before.validate(signer.dumps({}))
+
+
+def test_max_age_counts_from_the_signing() -> None:
+    signer = SessionSigner(KEY)
+    with time_machine.travel(NOW, tick=False) as clock:
+        value = signer.dumps({"n": 1})
+        clock.shift(10)
+        assert signer.loads(value, max_age=10) == {"n": 1}
+        assert read(value, max_age=10) == [{"n": 1}, None]
+        clock.shift(1)
+
+        with pytest.raises(SignatureExpired, match=r"^Signed 11 seconds ago, 1 more than max_age\.$"):
+            signer.loads(value, max_age=10)
+        assert read(value, max_age=10) == [{}, "expired"]
+
+
+def test_without_max_age_a_value_never_expires() -> None:
+    with time_machine.travel(NOW, tick=False) as clock:
+        value = SessionSigner(KEY).dumps({"n": 1})
+        clock.shift(10 * 366 * 86400)
+
+        assert SessionSigner(KEY).loads(value) == {"n": 1}
+        assert read(value, max_age=None) == [{"n": 1}, None]
+
+
+def test_a_clock_60_seconds_ahead_is_tolerated_and_61_are_not() -> None:
+    signer = SessionSigner(KEY)
+    with time_machine.travel(NOW, tick=False) as clock:
+        value = signer.dumps({"n": 1})
+        clock.shift(-60)
+        assert signer.loads(value, max_age=10) == {"n": 1}
+        assert read(value) == read(value, max_age=None) == [{"n": 1}, None]
+        clock.shift(-1)
+
+        with pytest.raises(SignatureExpired, match=r"^Signed 61 seconds in the future\.$"):
+            signer.loads(value, max_age=10)
+        assert read(value) == read(value, max_age=None) == [{}, "expired"]
+
+
+@pytest.mark.parametrize("secret_key", [KEY, make_signer()])
+@pytest.mark.parametrize("timestamp", [b"", b"\xff" * 8, (253_402_300_800).to_bytes(8, "big")])
+def test_a_signed_but_absurd_time_is_no_session_and_no_error(secret_key: Any, timestamp: bytes) -> None:
+    text = b64encode(b'{"n":1}') + b"." + b64encode(timestamp, b"-_").rstrip(b"=")
+    value = (text + b"." + make_signer().get_signature(text)).decode()
+
+    content, rejected = read(value, secret_key)
+
+    assert content == {}
+    assert rejected in ("expired", "bad-signature")
+
+
+def visit_with(act: Any, value: str | None = None, **options: Any) -> Browser:
+    """A browser that has made one request to an app which calls ``act`` with its session."""
+
+    def run(scope: Any) -> Any:
+        act(scope["session"])
+
+    browser = Browser(SessionMiddleware(app_that(run), KEY, **options), cookies={"session": value} if value else {})
+    browser.get()
+    return browser
+
+
+def test_a_session_with_a_max_age_of_its_own_keeps_to_it_in_place_of_the_middlewares() -> None:
+    def remember(session: Any) -> None:
+        session["n"] = 1
+        session.max_age = 100
+
+    with time_machine.travel(NOW, tick=False) as clock:
+        value = visit_with(remember, max_age=10).cookies["session"]
+        clock.shift(100)
+        assert read(value, max_age=10) == [{"n": 1}, None]
+        assert SessionSigner(KEY).loads(value, max_age=10) == {"n": 1}
+        clock.shift(1)
+
+        assert read(value, max_age=10) == [{}, "expired"]
+        assert read(value, max_age=1000) == [{}, "expired"]
+        with pytest.raises(SignatureExpired, match=r"^Signed 101 seconds ago, 1 more than max_age\.$"):
+            SessionSigner(KEY).loads(value, max_age=1000)
+
+
+def test_a_session_that_ends_with_the_browser_has_no_age_on_the_server() -> None:
+    def forget(session: Any) -> None:
+        session["n"] = 1
+        session.max_age = None
+
+    with time_machine.travel(NOW, tick=False) as clock:
+        value = visit_with(forget, max_age=10).cookies["session"]
+        clock.shift(1000)
+
+        assert read(value, max_age=10) == [{"n": 1}, None]
+
+
+def test_metadata_travels_under_one_reserved_key_that_is_never_seen() -> None:
+    seen: list[Any] = []
+
+    def remember(session: Any) -> None:
+        session["n"] = 1
+        session.max_age = 100
+
+    with time_machine.travel(NOW, tick=False):
+        value = visit_with(remember, lifetime=1000).cookies["session"]
+        visit_with(lambda session: seen.append({**session}), value)
+
+    assert json.loads(payload_of(value)) == {"n": 1, "$session": {"max_age": 100, "iat": NOW}}
+    assert seen == [{"n": 1}]
+    assert SessionSigner(KEY).loads(value) == {"n": 1}
+
+
+def test_metadata_is_written_only_when_used() -> None:
+    value = visit_with(lambda session: session.update(n=1)).cookies["session"]
+
+    assert payload_of(value) == b'{"n":1}'
+
+
+def test_the_key_of_the_metadata_is_nobody_elses() -> None:
+    with pytest.raises(UnserializableSessionError, match=r"^session\['\$session'\] is reserved; use another key\.$"):
+        SessionSigner(KEY).dumps({"$session": 1})
+
+
+def test_no_content_of_a_session_becomes_metadata_on_a_lower_level() -> None:
+    content = {"a": {"$session": {"max_age": 1}}, "$": 1, "session": {"iat": 1}}
+
+    assert SessionSigner(KEY).loads(SessionSigner(KEY).dumps(content)) == content
+
+
+# fmt: off
+SESSIONS = [
+    (b"{}",                                          {}),
+    (b'{"n":1}',                                     {"n": 1}),
+    (b' \r\n\t{"n" : 1}\n ',                         {"n": 1}),  # white space is JSON's
+    (b'{"\\u00e4": "\xc3\xa4"}',                     {"ä": "ä"}),
+    (b'{"n":1,"$session":{}}',                       {"n": 1}),
+    (b'{"n":1,"$session":{"max_age":null}}',         {"n": 1}),
+    (b'{"n":1,"$session":{"max_age":60,"iat":9}}',   {"n": 1}),
+    (b'{"n":1,"$session":{"from":"the future"}}',    {"n": 1}),  # a newer version's, during a deployment
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("payload", "content"), SESSIONS)
+def test_one_json_object_is_a_session(payload: bytes, content: dict[str, Any]) -> None:
+    value = sign_payload(payload)
+
+    assert SessionSigner(KEY).loads(value) == content
+    assert read(value) == [content, None]
+
+
+# fmt: off
+MALFORMED = {
+    "nothing":                     b"",
+    "white space":                 b" ",
+    "an array":                    b'[{"n":1}]',
+    "pairs":                       b'[["n",1]]',
+    "a string":                    b'"n"',
+    "a number":                    b"1",
+    "null":                        b"null",
+    "true":                        b"true",
+    "two objects":                 b"{}{}",
+    "two objects on two lines":    b"{}\n{}",
+    "garbage after":               b"{}x",
+    "a NUL after":                 b"{}\0",
+    "garbage before":              b"x{}",
+    "no end":                      b'{"n":1',
+    "a comma too many":            b'{"n":1,}',
+    "a key that is no string":     b"{1:1}",
+    "single quotes":               b"{'n':1}",
+    "white space that isn't":      b"\xc2\xa0{}",
+    "a form feed":                 b"{}\x0c",
+    "a byte order mark":           b"\xef\xbb\xbf{}",
+    "UTF-16":                      '{"n":1}'.encode("utf-16"),
+    "UTF-32":                      '{"n":1}'.encode("utf-32-be"),
+    "Latin-1":                     '{"n":"ä"}'.encode("latin-1"),
+    "half a character":            b'{"n":"\xc3"}',
+    "half a surrogate pair":       b'{"n":"\xed\xa0\x80"}',
+    "a pickle":                    pickle.dumps({"n": 1}),
+    "deep arrays":                 b"[" * 3000,
+    "deep arrays that end":        b'{"n":' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "deep objects":                b'{"n":' * 100_000,
+    "metadata: a number":          b'{"$session":1}',
+    "metadata: null":              b'{"$session":null}',
+    "metadata: an array":          b'{"$session":[]}',
+    "metadata: a string":          b'{"$session":"max_age"}',
+    "max_age: a string":           b'{"$session":{"max_age":"60"}}',
+    "max_age: a fraction":         b'{"$session":{"max_age":1.5}}',
+    "max_age: true":               b'{"$session":{"max_age":true}}',
+    "max_age: zero":               b'{"$session":{"max_age":0}}',
+    "max_age: negative":           b'{"$session":{"max_age":-1}}',
+    "max_age: infinite":           b'{"$session":{"max_age":Infinity}}',
+    "iat: null":                   b'{"$session":{"iat":null}}',
+    "iat: a string":               b'{"$session":{"iat":"now"}}',
+    "iat: true":                   b'{"$session":{"iat":true}}',
+    "iat: a fraction":             b'{"$session":{"iat":1.5}}',
+}
+# fmt: on
+if hasattr(sys, "get_int_max_str_digits"):
+    MALFORMED["a number of many digits"] = b'{"n":' + b"9" * (sys.get_int_max_str_digits() + 1) + b"}"
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_a_signed_payload_that_is_no_session_is_malformed(what: str) -> None:
+    value = sign_payload(MALFORMED[what])
+
+    with pytest.raises(BadData) as caught:
+        SessionSigner(KEY).loads(value, max_age=60)
+    assert not isinstance(caught.value, BadSignature)
+    if len(value) < 4000:  # the middleware looks at none that a browser can't have sent
+        assert read(value) == [{}, "malformed"]
+
+
+@pytest.mark.parametrize("encoded", [b"", b"e", b"e30", b"{}", b"\xff\xfe"])
+def test_a_signed_payload_that_is_no_base64_is_malformed(encoded: bytes) -> None:
+    value = make_signer().sign(encoded)
+
+    with pytest.raises(BadData) as caught:
+        SessionSigner(KEY).loads(value)
+    assert not isinstance(caught.value, BadSignature)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary() | st.text().map(str.encode) | st.text(st.sampled_from('{}[]",:$session01 ')).map(str.encode))
+def test_any_signed_payload_is_a_session_or_malformed(payload: bytes) -> None:
+    try:
+        content = SessionSigner(KEY).loads(sign_payload(payload))
+    except BadData as error:
+        assert not isinstance(error, BadSignature)  # noqa: PT017 - it may not raise at all
+    else:
+        assert content == json.loads(payload)
+
+
+@pytest.mark.parametrize("value", ["", ".", "..", "e30=", "e30=.AAAA", "ä.ö.ü", "\udc80.\ud800.x", "x" * 5000])
+def test_a_str_that_nobody_signed_is_a_bad_signature(value: str) -> None:
+    with pytest.raises(BadSignature, match=r"^No key verifies the signature\.$"):
+        SessionSigner(KEY).loads(value)
+
+
+def test_the_payload_is_compact_json_in_utf8_as_standard_base64() -> None:
+    content: dict[str, Any] = {"name": "Zoë 🍵", "cart": [1, 2.5, None, True, {"a": []}], "~~~???": ""}
+
+    with time_machine.travel(NOW, tick=False):
+        value = SessionSigner(KEY).dumps(content)
+
+        assert value == sign_payload('{"name":"Zoë 🍵","cart":[1,2.5,null,true,{"a":[]}],"~~~???":""}'.encode())
+    assert {"+", "/"} & set(SessionSigner(KEY).dumps({"?": "?~~~???>>>"}).partition(".")[0])
+
+
+def test_the_escapes_are_those_that_json_requires() -> None:
+    payload = payload_of(SessionSigner(KEY).dumps({"a": '"\\/\b\f\n\r\t\0\x7f\u2028'}))
+
+    assert payload == b'{"a":"\\"\\\\/\\b\\f\\n\\r\\t\\u0000\x7f\xe2\x80\xa8"}'
+
+
+@pytest.mark.parametrize("text", [chr(0xD800), chr(0xDFFF), "a" + chr(0xD83C), chr(0xDF75) + chr(0xD83C) + "b"])
+def test_half_a_surrogate_pair_makes_the_round_trip(text: str) -> None:
+    signer = SessionSigner(KEY)
+
+    assert signer.loads(signer.dumps({text: text})) == {text: text}
+    assert payload_of(signer.dumps({"a": "\ud800"})) == b'{"a":"\\ud800"}'
+
+
+class Reversed:
+    """A serializer whose payload is no UTF-8."""
+
+    def dumps(self, content: Any) -> bytes:
+        return bytes(255 - byte for byte in json.dumps(content).encode())
+
+    def loads(self, payload: bytes) -> Any:
+        return json.loads(bytes(255 - byte for byte in payload))
+
+
+class Spaced:
+    """A serializer of str."""
+
+    def dumps(self, content: Any) -> str:
+        return json.dumps(content, indent=1, ensure_ascii=False)
+
+    def loads(self, payload: str) -> Any:
+        assert isinstance(payload, str)
+        return json.loads(payload)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "payload"),
+    [
+        (json, '{"a":["ä"]}'.encode()),
+        (orjson, '{"a":["ä"]}'.encode()),
+        (Spaced(), '{\n "a": [\n  "ä"\n ]\n}'.encode()),
+        (Reversed(), Reversed().dumps({"a": ["ä"]})),
+        (pickle, pickle.dumps({"a": ["ä"]})),
+    ],
+)
+def test_the_payload_is_what_the_serializer_writes_and_reads(serializer: Any, payload: bytes) -> None:
+    with time_machine.travel(NOW, tick=False):
+        signer = SessionSigner(KEY, serializer=serializer)
+        value = signer.dumps({"a": ["ä"]})
+
+        assert value == sign_payload(payload)
+        assert signer.loads(value) == {"a": ["ä"]}
+        assert read(value, serializer=serializer) == [{"a": ["ä"]}, None]
+
+
+def test_orjson_and_json_read_each_others() -> None:
+    ours, theirs = SessionSigner(KEY), SessionSigner(KEY, serializer=orjson)
+
+    assert ours.loads(theirs.dumps({"ä": [1]})) == {"ä": [1]}
+    assert theirs.loads(ours.dumps({"ä": [1]})) == {"ä": [1]}
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"{}{}", b"\xff", b"", b"null"])
+@pytest.mark.parametrize("serializer", [orjson, Spaced(), Reversed(), pickle])
+def test_what_any_serializer_cannot_read_is_malformed(serializer: Any, payload: bytes) -> None:
+    assert read(sign_payload(payload), serializer=serializer) == [{}, "malformed"]
+
+
+def test_a_session_with_metadata_goes_through_any_serializer() -> None:
+    def remember(session: Any) -> None:
+        session["n"] = 1
+        session.max_age = 100
+
+    value = visit_with(remember, serializer=Reversed()).cookies["session"]
+
+    assert Reversed().loads(payload_of(value)) == {"n": 1, "$session": {"max_age": 100}}
+    assert read(value, serializer=Reversed()) == [{"n": 1}, None]
+
+
+# What "dumps" writes must be what a middleware writes: a session, whether it was touched or made by hand.
+def test_the_signer_and_the_middleware_write_the_same() -> None:
+    with time_machine.travel(NOW, tick=False):
+        value = visit_with(lambda session: session.update(a=["ä"])).cookies["session"]
+
+        assert value == SessionSigner(KEY).dumps({"a": ["ä"]})
+        assert read_payload(f"session={value}".encode()) == '{"a":["ä"]}'.encode()
+
+
+def make_cycle() -> list[Any]:
+    cart: list[Any] = []
+    cart.append(cart)
+    return cart
+
+
+def nest(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+MOMENT = datetime(2030, 1, 1, tzinfo=timezone.utc)
+WHAT_TO_DO = (
+    " is nothing that the serializer can write, or is nested too deeply."
+    " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+)
+
+
+# fmt: off
+UNSERIALIZABLE = [
+    ({"at": MOMENT},                                   "session['at']: datetime"),
+    ({"a": 1, "cart": [MOMENT]},                       "session['cart'][0]: datetime"),
+    ({"cart": [1, {"ok": 1, "tags": {"tea"}}]},        "session['cart'][1]['tags']: set"),
+    ({"cart": (1, [b"tea"])},                          "session['cart'][1][0]: bytes"),
+    ({"it's": object()},                               "session[\"it's\"]: object"),
+    ({"n": 1j, "m": {"n": MOMENT}},                    "session['n']: complex"),  # the first of them
+    ({"cart": make_cycle()},                           "session['cart']" + "[0]" * 19 + ": list"),
+    ({"deep": {"er": nest(100_000)}},                  "session['deep']['er']" + "[0]" * 18 + ": list"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("content", "place"), UNSERIALIZABLE)
+def test_what_cannot_be_written_is_named_by_its_place_and_type(content: dict[str, Any], place: str) -> None:
+    with pytest.raises(UnserializableSessionError) as caught:
+        SessionSigner(KEY).dumps(content)
+
+    assert str(caught.value) == place + WHAT_TO_DO
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "place"), [({(1, 2): 3}, "session"), ({"cart": [{(1, 2): 3}]}, "session['cart'][0]")]
+)
+def test_a_key_that_cannot_be_written_is_named_by_its_place_and_type(content: dict[Any, Any], place: str) -> None:
+    with pytest.raises(UnserializableSessionError) as caught:
+        SessionSigner(KEY).dumps(content)
+
+    assert str(caught.value).startswith(place)
+    assert "tuple" in str(caught.value)
+
+
+class Picky:
+    """Refuses with an error of its own what holds a 13."""
+
+    def dumps(self, content: Any) -> bytes:
+        text = json.dumps(content)
+        if "13" in text:
+            raise OSError("unlucky")
+        return text.encode()
+
+    def loads(self, payload: bytes) -> Any:
+        return json.loads(payload)
+
+
+def test_what_a_serializer_of_ones_own_refuses_is_named_too() -> None:
+    with pytest.raises(UnserializableSessionError) as caught:
+        SessionSigner(KEY, serializer=Picky()).dumps({"a": [1, 13]})
+
+    assert str(caught.value) == "session['a'][1]: int" + WHAT_TO_DO
+    assert repr(caught.value.__cause__) == "OSError('unlucky')"
+
+
+def test_what_cannot_be_written_is_never_shown() -> None:
+    with pytest.raises(UnserializableSessionError) as caught:
+        SessionSigner(KEY).dumps({"token": b"t0ken of somebody"})
+
+    assert "t0ken" not in str(caught.value)
+
+
+class Masked(str):
+    __slots__ = ()
+
+    def get_secret_value(self) -> str:
+        return "*" * 20
+
+
+UNLIKE_A_KEY = "secret_key is of type {}: pass a str, bytes, or an itsdangerous.TimestampSigner."
+IN_A_LIST = "secret_key is a {}: pass the newest key alone, the older ones as fallbacks=[...]."
+MISSING = "secret_key is None: the setting that it comes from is missing. " + MAKE_A_KEY
+HIDDEN = "secret_key is {!r}, which stands for a hidden or missing key. " + MAKE_A_KEY
+
+
+# fmt: off
+NO_KEYS = [
+    (None,                      TypeError,  MISSING),
+    ("",                        ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (b"",                       ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (" \t\n" * 9,               ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (SecretStr(""),             ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (SecretBytes(b""),          ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (Secret(""),                ValueError, "secret_key is empty. " + MAKE_A_KEY),
+    (TimestampSigner(""),       ValueError, "a key of the signer in secret_key is empty. " + MAKE_A_KEY),
+    (TimestampSigner([KEY, ""]), ValueError, "a key of the signer in secret_key is empty. " + MAKE_A_KEY),
+    (str(SecretStr(KEY)),       ValueError, HIDDEN.format("*" * 10)),
+    (b"*" * 40,                 ValueError, HIDDEN.format("*" * 40)),
+    (Masked(KEY),               ValueError, HIDDEN.format("*" * 20)),
+    ("None",                    ValueError, HIDDEN.format("None")),
+    (b"None",                   ValueError, HIDDEN.format("None")),
+    ([KEY, OLD_KEY],            TypeError,  IN_A_LIST.format("list")),
+    ([],                        TypeError,  IN_A_LIST.format("list")),
+    ((KEY,),                    TypeError,  IN_A_LIST.format("tuple")),
+    ({KEY},                     TypeError,  IN_A_LIST.format("set")),
+    (frozenset([KEY]),          TypeError,  IN_A_LIST.format("frozenset")),
+    (42,                        TypeError,  UNLIKE_A_KEY.format("int")),
+    (bytearray(KEY.encode()),   TypeError,  UNLIKE_A_KEY.format("bytearray")),
+    ({"key": KEY},              TypeError,  UNLIKE_A_KEY.format("dict")),
+    (URLSafeTimedSerializer(KEY), TypeError, UNLIKE_A_KEY.format("URLSafeTimedSerializer")),
+    (Signer(KEY),               TypeError,  "secret_key is an itsdangerous.Signer; a TimestampSigner is needed."),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("key", "error", "message"), NO_KEYS)
+def test_a_key_that_is_none_is_refused(key: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as from_signer:
+        SessionSigner(key)
+    with pytest.raises(error) as from_middleware:
+        SessionMiddleware(whoami, key)
+    with pytest.raises(error) as from_fallbacks:
+        SessionSigner(KEY, fallbacks=[OLD_KEY, key])
+
+    assert [str(from_signer.value), str(from_middleware.value)] == [message, message]
+    assert str(from_fallbacks.value) == message.replace("secret_key", "fallbacks[1]")
+    assert KEY not in message
+
+
+@pytest.mark.parametrize("key", [repr(SecretStr(KEY)), repr(SecretBytes(KEY.encode())), repr(Secret(KEY))])
+def test_the_repr_of_a_masked_key_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match=r"^secret_key is .* which stands for a hidden or missing key"):
+        SessionSigner(key)
+
+
+def test_a_signer_without_keys_is_refused() -> None:
+    with pytest.raises(ValueError, match="secret_key"):
+        SessionSigner(TimestampSigner([]))
+
+
+def test_a_key_that_is_no_unicode_is_refused_by_name() -> None:
+    # As os.environ gives a variable that holds bytes which are no UTF-8.
+    with pytest.raises(ValueError, match="secret_key"):
+        SessionSigner("\udcff" * 32)
+
+
+# fmt: off
+NO_FALLBACKS = [
+    (OLD_KEY,                     "str"),
+    (OLD_KEY.encode(),            "bytes"),
+    (TimestampSigner(OLD_KEY),    "TimestampSigner"),
+    (SecretStr(OLD_KEY),          "SecretStr"),
+    (Secret(OLD_KEY),             "Secret"),
+    (None,                        "NoneType"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("fallbacks", "kind"), NO_FALLBACKS)
+def test_fallbacks_that_are_no_list_are_refused(fallbacks: Any, kind: str) -> None:
+    message = f"fallbacks must be a list of keys, not a {kind}; write fallbacks=[old_key]."
+
+    with pytest.raises(TypeError) as from_signer:
+        SessionSigner(KEY, fallbacks=fallbacks)
+    with pytest.raises(TypeError) as from_middleware:
+        SessionMiddleware(whoami, KEY, fallbacks=fallbacks)
+
+    assert [str(from_signer.value), str(from_middleware.value)] == [message, message]
+
+
+class OnlyDumps:
+    dumps = staticmethod(json.dumps)
+
+    def __repr__(self) -> str:
+        return "OnlyDumps()"
+
+
+class OnlyLoads:
+    dumps = "no function"
+    loads = staticmethod(json.loads)
+
+    def __repr__(self) -> str:
+        return "OnlyLoads()"
+
+
+# fmt: off
+NO_SERIALIZERS = [
+    (None,          "serializer=None needs functions dumps and loads, as json and orjson have."),
+    ("json",        "serializer='json' needs functions dumps and loads, as json and orjson have."),
+    (OnlyDumps(),   "serializer=OnlyDumps() needs functions dumps and loads, as json and orjson have."),
+    (OnlyLoads(),   "serializer=OnlyLoads() needs functions dumps and loads, as json and orjson have."),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("serializer", "message"), NO_SERIALIZERS)
+def test_a_serializer_without_dumps_or_loads_is_refused(serializer: Any, message: str) -> None:
+    with pytest.raises(TypeError) as from_signer:
+        SessionSigner(KEY, serializer=serializer)
+    with pytest.raises(TypeError) as from_middleware:
+        SessionMiddleware(whoami, KEY, serializer=serializer)
+
+    assert [str(from_signer.value), str(from_middleware.value)] == [message, message]
+
+
+# fmt: off
+SHORT_KEYS = [
+    ("k" * 15,                     "secret_key"),
+    (b"k" * 15,                    "secret_key"),
+    ("é" * 7 + "k",                "secret_key"),  # bytes count, not characters
+    (SecretStr("k" * 15),          "secret_key"),
+    (Secret("k" * 15),             "secret_key"),
+    (TimestampSigner("k" * 15),    "a key of the signer in secret_key"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("key", "option"), SHORT_KEYS)
+def test_a_key_under_16_bytes_is_a_warning(key: Any, option: str) -> None:
+    def warnings_of(secret_key: Any, fallbacks: Any = ()) -> list[str]:
+        with pytest.warns(UserWarning, match="bytes") as caught:
+            SessionMiddleware(whoami, secret_key, fallbacks=fallbacks)
+        return [str(warning.message) for warning in caught]
+
+    message = f"{option} has 15 bytes; under 16 can be guessed. {MAKE_A_KEY}"
+
+    assert warnings_of(key) == [message]
+    assert warnings_of(KEY, [key]) == [message.replace("secret_key", "fallbacks[0]")]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: SessionSigner("short"),
+        lambda: SessionSigner(TimestampSigner("short")),
+        lambda: SessionSigner(KEY, fallbacks=["short"]),
+        lambda: SessionMiddleware(whoami, "short"),
+        lambda: SessionMiddleware(whoami, KEY, fallbacks=["short"]),
+    ],
+)
+def test_a_warning_points_at_the_code_that_passes_the_key(make: Callable[[], object]) -> None:
+    with pytest.warns(UserWarning, match="has 5 bytes") as caught:
+        make()
+
+    assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, make.__code__.co_firstlineno)]
+
+
+@pytest.mark.parametrize("key", ["k" * 16, b"k" * 16, "é" * 8, TimestampSigner("k" * 16)])
+def test_a_key_of_16_bytes_is_no_warning(key: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        SessionSigner(key, fallbacks=[key])
