@@ -1,0 +1,66 @@
+"""The smallest whole app on raw ASGI.
+
+export SESSION_SECRET=$(python -m asgi_signed_session key)
+uvicorn examples.raw:app
+"""
+
+import json
+import os
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from asgi_signed_session import Session, SessionMiddleware
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+def describe(session: Session) -> dict[str, Any]:
+    return {"user": session.get("user"), "handshakes": session.get("handshakes", 0)}
+
+
+def login(session: Session, user: str) -> None:
+    session["user"] = user
+    session.regenerate()
+
+
+async def http(scope: Scope, send: Send) -> None:
+    session: Session = scope["session"]
+    status = 200
+    match scope["method"], scope["path"]:
+        case "GET", "/":
+            pass
+        case "POST", "/login":
+            login(session, parse_qs(scope["query_string"].decode())["user"][0])
+        case "POST", "/logout":
+            session.clear()
+        case _:
+            status = 404
+    body = json.dumps(describe(session)).encode()  # before the start, which carries what reading and changing brings
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    session: Session = scope["session"]
+    await receive()
+    session["handshakes"] = session.get("handshakes", 0) + 1
+    await send({"type": "websocket.accept"})  # the cookie goes out here
+    await send({"type": "websocket.send", "text": json.dumps(describe(session))})
+    await send({"type": "websocket.close"})
+
+
+async def router(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await http(scope, send)
+    elif scope["type"] == "websocket":
+        await websocket(scope, receive, send)
+    else:
+        raise NotImplementedError(scope["type"])  # how an app says that it has no lifespan
+
+
+app = SessionMiddleware(router, os.environ["SESSION_SECRET"])
