@@ -1,0 +1,1 @@
+"""What the middleware costs, beside its peers: ``python -m benchmarks``."""

@@ -1,0 +1,123 @@
+"""The command: ``python -m benchmarks``."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks import figure, readme, report, results
+from benchmarks.endtoend import QUICK as QUICK_LOAD
+from benchmarks.endtoend import Load, measure_end_to_end
+from benchmarks.growth import measure_growth
+from benchmarks.harness import QUICK, Plan, measure
+from benchmarks.memory import measure_memory
+from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.subjects import SUBJECTS, Subject, with_orjson
+
+PARTS = ("scenarios", "growth", "memory", "end-to-end")
+COMMITTED = Path()  # stands for --json without a file
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    if options.versions:
+        print(*(f"{name} {version}" for name, version in results.versions().items()), sep="\n")
+        return 0
+    if options.update_readme:
+        readme.update()
+    if options.check_readme or options.update_readme:
+        return complain(readme.problems())
+    if options.check_targets:
+        return complain(missed_targets())
+    return run(options)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    only = f"a part ({', '.join(PARTS)}), or the scenarios whose name contains this; can be repeated"
+    save = "write the results here; without FILE to benchmarks/results, where the README's table comes from"
+    parser.add_argument("--only", metavar="NAME", action="append", default=[], help=only)
+    parser.add_argument("--json", metavar="FILE", nargs="?", type=Path, const=COMMITTED, help=save)
+    parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the growth here, as SVG")
+    parser.add_argument("--quick", action="store_true", help="half a minute, for a first look")
+    parser.add_argument("--serializer", choices=("json", "orjson"), default="json", help="what ours runs with")
+    parser.add_argument("--versions", action="store_true", help="show what would be measured")
+    parser.add_argument("--check-readme", action="store_true", help="fail if the README isn't as the results say")
+    parser.add_argument("--update-readme", action="store_true", help="write the committed results into the README")
+    parser.add_argument("--check-targets", action="store_true", help="fail if a committed result misses its target")
+    return parser.parse_args(arguments)
+
+
+def complain(found: list[str]) -> int:
+    print(*found, sep="\n", end="\n" if found else "", file=sys.stderr)
+    return 1 if found else 0
+
+
+def missed_targets() -> list[str]:
+    """Those of the standard library's JSON: with another serializer there is nothing to reach."""
+    committed = [(name, run) for name, run in results.load_committed().items() if "orjson" not in name]
+    return [f"{name}: {missed}" for name, run in committed for missed in results.missed_targets(run)]
+
+
+def run(options: argparse.Namespace) -> int:
+    measured = {"environment": results.environment(options.serializer), **measure_parts(options)}
+    report.show(measured, Console() if sys.stdout.isatty() else Console(width=120))
+    if options.json:
+        file = results.committed_file(options.serializer) if options.json is COMMITTED else options.json
+        results.save(measured, file)
+    if options.plot and "growth" in measured:
+        figure.draw(measured["growth"], options.plot)
+    return 0
+
+
+def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    if scenarios := chosen(options.only):
+        parts["scenarios"] = measure_scenarios(
+            scenarios, subjects(options.serializer), QUICK if options.quick else Plan()
+        )
+    if wants("growth", options.only):
+        parts["growth"] = measure_growth(QUICK if options.quick else Plan(rounds=25), progress)
+    if wants("memory", options.only):
+        parts["memory"] = measure_memory(progress, 1_000 if options.quick else 10_000)
+    if wants("end-to-end", options.only):
+        parts["end_to_end"] = measure_end_to_end(QUICK_LOAD if options.quick else Load(), progress)
+    return parts
+
+
+def wants(part: str, only: list[str]) -> bool:
+    return not only or part in only
+
+
+def chosen(only: list[str]) -> list[Scenario]:
+    names = [name for name in only if name not in PARTS]
+    everything = wants("scenarios", only)
+    return [scenario for scenario in SCENARIOS if everything or any(name in scenario.name for name in names)]
+
+
+def subjects(serializer: str) -> list[Subject]:
+    available = [subject for subject in SUBJECTS if subject.is_available]
+    return [with_orjson(subject) for subject in available] if serializer == "orjson" else available
+
+
+def measure_scenarios(scenarios: Sequence[Scenario], subjects: Sequence[Subject], plan: Plan) -> dict[str, Any]:
+    return {
+        scenario.name: {
+            "why": scenario.why,
+            "target": scenario.target,
+            "figures": measure(scenario, subjects, plan),
+        }
+        for scenario in progress(scenarios, "scenarios")
+    }
+
+
+def progress(steps: Iterable[Any], part: str) -> Iterable[Any]:
+    return track(list(steps), part.ljust(10), console=Console(stderr=True), transient=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,96 @@
+"""A run's results in the terminal."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.growth import AXES
+from benchmarks.results import cell, ratio_of, scenarios_of
+from benchmarks.subjects import NONE, SUBJECTS
+
+NAMES = [subject.name for subject in SUBJECTS if subject is not NONE]
+HEADINGS = [name.replace("sessions", "\nsessions") for name in NAMES]
+FEW = ("ours", "Starlette", "limit")
+WIDE = 110  # columns of a terminal in which the reasons have room
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    if "scenarios" in results:
+        console.print(scenario_table(results, wide=console.width >= WIDE), "")
+    others = {"growth": growth_table, "memory": memory_table, "end_to_end": end_to_end_table}
+    for part, make_table in others.items():
+        if part in results:
+            console.print(make_table(results), "")
+    console.print(describe(results["environment"]), style="dim", highlight=False)
+
+
+def scenario_table(results: dict[str, Any], *, wide: bool) -> Table:
+    table = new_table("CPU time over the bare app, µs a request; ratio: ours / Starlette")
+    table.add_column("scenario", no_wrap=True)
+    for column in (*HEADINGS, "ratio", "at most"):
+        table.add_column(column, justify="right", max_width=9)
+    for name, entry in scenarios_of(results):
+        cells = [stacked(entry["figures"].get(subject)) for subject in NAMES]
+        table.add_row(Text.assemble(name, "\n", (entry["why"] if wide else "", "dim")), *cells, *verdict(entry))
+    return table
+
+
+def stacked(figures: Any) -> Text:
+    """The median, its spread below; or the words in their place."""
+    median, _, spread = cell(figures).partition(" ± ")
+    return Text.assemble(median, "\n", (f"±{spread}", "dim")) if spread else Text(median, "dim red")
+
+
+def verdict(entry: dict[str, Any]) -> tuple[Text, str]:
+    """The ratio, red above its target; and the target."""
+    ratio, target = ratio_of(entry["figures"].get("ours")), entry["target"]
+    if ratio is None:
+        return Text("-"), ""
+    style = "bold" if target is None else "bold green" if round(ratio, 2) <= target else "bold red"
+    return Text(f"{ratio:.2f}", style), f"{target:.2f}" if target else ""
+
+
+def growth_table(results: dict[str, Any]) -> Table:
+    table = new_table("Overhead of reading a session as it grows, µs", "axis")
+    for column in ("", *FEW):
+        table.add_column(column, justify="right")
+    for axis in AXES:
+        for number, (step, figures) in enumerate(results["growth"][axis.name].items()):
+            table.add_row("" if number else axis.unit, step, *[cell(figures.get(name)) for name in FEW])
+        table.add_section()
+    return table
+
+
+def memory_table(results: dict[str, Any]) -> Table:
+    table = new_table("Memory of an open websocket over the bare app's, bytes", "scenario")
+    for column in FEW:
+        table.add_column(column, justify="right")
+    for name, sizes in results["memory"].items():
+        table.add_row(name, *[str(sizes.get(subject, "-")) for subject in FEW])
+    return table
+
+
+def end_to_end_table(results: dict[str, Any]) -> Table:
+    end_to_end = results["end_to_end"]
+    if "skipped" in end_to_end:
+        return new_table(f"End to end: skipped, {end_to_end['skipped']}")
+    table = new_table("End to end: uvicorn under wrk, one server process each", "path", "middleware")
+    for column in ("requests/s", "of the bare app's", "p99, ms"):
+        table.add_column(column, justify="right")
+    for path, subjects in end_to_end.items():
+        for name, figures in subjects.items():
+            rate, of_bare, p99 = (figures[key]["median"] for key in ("requests_per_second", "of_bare", "p99_ms"))
+            table.add_row(path, name, f"{rate:,.0f}", f"{of_bare:.0%}", f"{p99:.1f}")
+    return table
+
+
+def new_table(title: str, *columns: str) -> Table:
+    return Table(*columns, title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def describe(environment: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    return f"{environment['python']} on {environment['cpu']}, {environment['date']}; {versions}"

@@ -1,0 +1,95 @@
+"""A run's results: what was measured, with what, and where it is kept."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from benchmarks.subjects import SUBJECTS
+
+FOLDER = Path(__file__).with_name("results")
+# What the README's tables are made from, so what has to be there.
+REQUIRED: tuple[str, ...] = ("cpython-3.11", "cpython-3.13", "cpython-3.11-orjson")
+UNDERNEATH = ("itsdangerous", "pyjwt", "uvicorn", "httptools", "uvloop")  # what the subjects and the server run on
+
+
+def environment(serializer: str) -> dict[str, Any]:
+    """What has to be known to repeat a run; nothing that names the machine."""
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "cpu": f"{cpu_model()}, {os.cpu_count()} cores",
+        "system": platform.system(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "serializer": serializer,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    peers = [subject.distribution for subject in SUBJECTS if subject.distribution]
+    return {name: found for name in (*peers, *UNDERNEATH) if (found := installed_version(name))}
+
+
+def installed_version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def committed_file(serializer: str) -> Path:
+    """Where this Python's belong, as in ``REQUIRED``: ``cpython-3.11.json``, ``cpython-3.11-orjson.json``."""
+    name = f"{platform.python_implementation().lower()}-{sys.version_info.major}.{sys.version_info.minor}"
+    return FOLDER / (f"{name}.json" if serializer == "json" else f"{name}-{serializer}.json")
+
+
+def save(results: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def load_committed(folder: Path = FOLDER, names: Sequence[str] = REQUIRED) -> dict[str, dict[str, Any]]:
+    """Results by name; raises ``FileNotFoundError`` for a missing one."""
+    return {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names}
+
+
+def missed_targets(results: dict[str, Any]) -> list[str]:
+    """One line for each scenario whose ratio to Starlette, as it is shown, is above what was to be reached."""
+    measured = [
+        (name, entry["target"], ratio_of(entry["figures"].get("ours"))) for name, entry in scenarios_of(results)
+    ]
+    return [
+        f"{name}: {ratio:.2f}, at most {target:.2f}"
+        for name, target, ratio in measured
+        if target and ratio and round(ratio, 2) > target
+    ]
+
+
+def scenarios_of(results: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return list(results.get("scenarios", {}).items())
+
+
+def ratio_of(figures: Any) -> float | None:
+    """The median ratio to Starlette; ``None`` where one of the two has no figure."""
+    if not isinstance(figures, dict) or not figures.get("ratio"):
+        return None
+    return float(figures["ratio"]["median"])
+
+
+def cell(figures: Any) -> str:
+    """Microseconds with half the spread of the middle rounds; or the words that stand in place of a figure."""
+    if not isinstance(figures, dict):
+        return str(figures or "-")
+    summary = figures["overhead_ns"]
+    spread = (summary["high"] - summary["low"]) / 2
+    return f"{summary['median'] / 1000:.1f} ± {spread / 1000:.1f}"
