@@ -319,3 +319,15 @@ def test_a_signer_with_an_epoch_of_its_own_keeps_it() -> None:
         clock.shift(1)
         with pytest.raises(BadSignature, match="Signed 11 seconds ago, 1 more than max_age"):
             signer.loads(value, max_age=10)
+
+
+def test_a_signer_with_a_clock_of_its_own_goes_by_it() -> None:
+    its_own = SignerAt(KEY)  # far from the present
+    signer = SessionSigner(its_own)
+    value = signer.dumps({})
+    assert signer.loads(value, max_age=10) == {}
+
+    its_own.now += 11
+
+    with pytest.raises(BadSignature, match="Signed 11 seconds ago, 1 more than max_age"):
+        signer.loads(value, max_age=10)

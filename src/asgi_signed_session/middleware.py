@@ -104,7 +104,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send_with_session)
         finally:
             session._stage = "ended"
-            if scope.get(scope_key) is not session or (session._accessed and session._is_changed()):
+            if scope.get(scope_key) is not session or session._changed or session._fingerprint is not None:
                 self._report_unsaved(scope, session)
 
     async def _call_nested(self, outer: Session, scope: Scope, receive: Any, send: Any) -> None:
@@ -145,12 +145,11 @@ class SessionMiddleware:
                 rejected = rejected or "malformed"
                 continue
             try:
-                signed = self._signer.read(cookie)
-                age = self._signer.check_age(signed, self.max_age, self._lifetime)
+                content, payload, signed_at, issued_at, metadata, outdated = self._signer.read(cookie)
+                age = self._signer.check_age(signed_at, issued_at, metadata, self.max_age, self._lifetime)
             except BadData as error:
                 rejected = rejected or rejection_of(error)
             else:
-                content, payload, signed_at, issued_at, metadata, outdated = signed
                 stale = outdated or (self._refresh_after is not None and age > self._refresh_after)
                 session._fill(content, payload, signed_at, issued_at, metadata, stale and bool(content))
                 return
@@ -161,13 +160,14 @@ class SessionMiddleware:
 
     def _add_session(self, scope: Scope, session: Session, message: Message) -> Message:
         """A message like ``message``, which starts the response, with the session's headers."""
-        self._take_replacement(scope, session)
+        if scope.get(self.scope_key) is not session:
+            self._take_replacement(scope, session)
         accept = message["type"].endswith(".accept")
         if not session._accessed or (accept and not _accept_takes_headers(scope)):
             return message
         set_cookie = None
-        if session._is_changed() or session._stale:
-            set_cookie = self._write(scope, session) if session else self._delete(scope, session)
+        if session._changed or session._stale or session._fingerprint is not None:
+            set_cookie = self._find_set_cookie(scope, session)
         headers: list[Header] = list(message.get("headers") or ())
         if not accept:
             add_session_headers(headers, set_cookie)
@@ -176,7 +176,7 @@ class SessionMiddleware:
         return {**message, "headers": headers}
 
     def _take_replacement(self, scope: Scope, session: Session) -> None:
-        """Gives ``session`` the content of what the app has put in its place, if it has."""
+        """Gives ``session`` the content of what the app has put in its place."""
         replacement = scope.get(self.scope_key)
         if replacement is session or session._stage == "hidden":
             return
@@ -192,6 +192,11 @@ class SessionMiddleware:
                 f"scope[{self.scope_key!r}] was replaced by a {type(replacement).__name__};"
                 " put a dict there, or delete the key to clear the session."
             )
+
+    def _find_set_cookie(self, scope: Scope, session: Session) -> bytes | None:
+        if not session._is_changed() and not session._stale:
+            return None
+        return self._write(scope, session) if session else self._delete(scope, session)
 
     def _is_secure(self, scope: Scope) -> bool:
         return scope.get("scheme") in ("https", "wss") if self._https_only is None else self._https_only
@@ -265,8 +270,7 @@ def _accept_takes_headers(scope: Scope) -> bool:
     """Whether the server sends the headers of an accept: for websockets, since version 2.1 of the specification."""
     if scope["type"] != "websocket" or "asgi" not in scope:  # a server must give "asgi"; a test client may not
         return True
-    major, _, minor = scope["asgi"].get("spec_version", "2.0").partition(".")
-    return (int(major), int(minor)) >= (2, 1)
+    return tuple(map(int, scope["asgi"].get("spec_version", "2.0").split("."))) >= (2, 1)
 
 
 def _why_unsaved(scope: Scope) -> str:

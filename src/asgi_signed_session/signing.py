@@ -135,10 +135,11 @@ class SessionSigner:
 
         Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
         """
-        signed = self.read(value.encode("utf-8", "replace") if isinstance(value, str) else value)
+        value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+        content, _, signed_at, issued_at, metadata, _ = self.read(value)
         if max_age is not None:
-            self.check_age(signed, max_age)
-        return signed[0]
+            self.check_age(signed_at, issued_at, metadata, max_age)
+        return content
 
     def sign(self, payload: bytes) -> bytes:
         """The cookie value that carries ``payload``."""
@@ -204,12 +205,14 @@ class SessionSigner:
         """Unix seconds, by the clock of the signer."""
         return int(time.time()) if self._own_clock is None else self._own_clock()
 
-    def check_age(self, signed: Signed, max_age: int | None, lifetime: int | None = None) -> int:
+    def check_age(
+        self, signed_at: int, issued_at: int, metadata: Metadata, max_age: int | None, lifetime: int | None = None
+    ) -> int:
         """Seconds since it was signed. Raises ``SignatureExpired`` if it is too old, or signed in the future."""
-        _, _, signed_at, issued_at, metadata, _ = signed
         now = int(time.time()) if self._own_clock is None else self._own_clock()
         age = now - signed_at
-        max_age = metadata.get("max_age", max_age)
+        if metadata:
+            max_age = metadata.get("max_age", max_age)
         if age < -CLOCK_SKEW:
             raise SignatureExpired(f"Signed {-age} seconds in the future.")
         if max_age is not None and age > max_age:
