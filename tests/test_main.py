@@ -16,6 +16,7 @@ from asgi_signed_session import SessionSigner
 from asgi_signed_session.__main__ import main
 
 from .conftest import KEY
+from .wire import sign_payload
 
 OLD_KEY = "an-older-key-of-more-than-sixteen-bytes"  # the list is separated by white space
 NOW = 1_700_000_000
@@ -130,8 +131,7 @@ def test_inspect_shows_payload_time_age_and_key(
 
 
 def test_inspect_shows_what_travels_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
-    signer = SessionSigner(KEY)
-    value = signer.sign(signer.pack({"a": 1}, {"max_age": 60})).decode()
+    value = SessionSigner(KEY).write({"a": 1}, {"max_age": 60})[1].decode()
 
     assert run(capsys, "inspect", value)[1].splitlines()[:2] == ['payload    {"a": 1}', 'metadata   {"max_age": 60}']
 
@@ -191,7 +191,7 @@ def test_inspect_without_a_key_shows_what_anybody_can_read(
 def test_inspect_shows_a_payload_that_is_no_session(
     payload: bytes, shown: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    value = SessionSigner(KEY).sign(payload).decode()
+    value = sign_payload(payload)
 
     assert run(capsys, "inspect", value)[1].splitlines()[0] == f"payload    {shown}"
 

@@ -594,8 +594,9 @@ def test_a_session_filled_and_emptied_again_sets_no_cookie(wrap: Wrap) -> None:
     assert wrap(app_that(act)).get().headers == [(b"vary", b"Cookie")]
 
 
-def test_emptying_deletes_a_cookie_that_was_rejected(wrap: Wrap) -> None:
-    response = wrap(app_that(lambda scope: scope["session"].clear())).get(headers=[(b"cookie", FORGED)])
+@pytest.mark.parametrize("form", ["clear", "another dict", "None", "no key"])
+def test_clearing_the_session_deletes_a_cookie_that_was_rejected(wrap: Wrap, form: str) -> None:
+    response = wrap(app_that(EMPTYING[form])).get(headers=[(b"cookie", FORGED)])
 
     assert response.all(b"set-cookie") == [DELETED]
 

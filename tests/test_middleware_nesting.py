@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from asgi_signed_session import SessionMiddleware
+from asgi_signed_session import SessionError, SessionMiddleware
 
 from .apps import App, app_that
 from .browser import Browser
@@ -183,6 +184,18 @@ def test_a_replacement_of_the_outer_session_around_the_inner_is_saved(visit: Any
 
     assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), set_cookie({"outer": 2}, name="a")]
     assert seen == [{"outer": 2}]
+
+
+def test_what_is_no_mapping_in_the_outer_place_is_refused_though_the_inner_session_hides_it(visit: Any) -> None:
+    def put_outer(scope: Any) -> None:
+        scope["session"] = ["a"]
+
+    app = session_in("a", around(session_in("b", app_that(put(inner=1))), put_outer))
+
+    with pytest.raises(
+        SessionError, match="^" + re.escape("scope['session'] was replaced by a list; put a dict there")
+    ):
+        visit(app).get()
 
 
 def test_the_outer_session_is_back_after_the_inner_app_has_failed(run: Any) -> None:

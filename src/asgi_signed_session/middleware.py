@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeAlias
 
 from asgiref.typing import ASGI3Application
@@ -24,6 +23,7 @@ Message: TypeAlias = Mapping[str, Any]
 logger = logging.getLogger("asgi_signed_session")
 
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
+_SECURE_SCHEMES = frozenset({"https", "wss"})
 _STARTS = (".response.start", ".accept")  # the ends of the types of messages that carry the response's headers
 
 
@@ -114,8 +114,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         before = {key: scope[key] for key in (self.scope_key, self._marker) if key in scope}
-        with suppress(SessionError):  # it is raised where the response starts
-            self._take_replacement(scope, outer)
+        self._take_replacement(scope, outer)  # while it can be seen
         outer._stage = "hidden"
         try:
             if own is None:
@@ -166,8 +165,8 @@ class SessionMiddleware:
         if not session._accessed or (accept and not _accept_takes_headers(scope)):
             return message
         set_cookie = None
-        if session._changed or session._stale or session._fingerprint is not None:
-            set_cookie = self._find_set_cookie(scope, session)
+        if session._changed or session._stale or (session._fingerprint is not None and session._is_changed()):
+            set_cookie = self._write(scope, session) if session else self._delete(scope, session)
         headers: list[Header] = list(message.get("headers") or ())
         if not accept:
             add_session_headers(headers, set_cookie)
@@ -193,13 +192,8 @@ class SessionMiddleware:
                 " put a dict there, or delete the key to clear the session."
             )
 
-    def _find_set_cookie(self, scope: Scope, session: Session) -> bytes | None:
-        if not session._is_changed() and not session._stale:
-            return None
-        return self._write(scope, session) if session else self._delete(scope, session)
-
     def _is_secure(self, scope: Scope) -> bool:
-        return scope.get("scheme") in ("https", "wss") if self._https_only is None else self._https_only
+        return scope.get("scheme") in _SECURE_SCHEMES if self._https_only is None else self._https_only
 
     def _delete(self, scope: Scope, session: Session) -> bytes | None:
         came = session._came()
@@ -208,9 +202,10 @@ class SessionMiddleware:
 
     def _write(self, scope: Scope, session: Session) -> bytes:
         try:
-            metadata = self._make_metadata(session)
-            payload = self._signer.pack(session, metadata)
-            value = self._signer.sign(payload)
+            metadata = session._metadata
+            if self._lifetime is not None:
+                metadata = {**metadata, "iat": session.issued_at or self._signer.now()}
+            payload, value = self._signer.write(session, metadata)
             if len(self._cookie.name) + len(value) > MAX_COOKIE:
                 raise self._describe_size(session, value)
         except SessionError:
@@ -221,15 +216,6 @@ class SessionMiddleware:
         if max_age is not None and self._lifetime is not None:
             max_age = self._cap_max_age(max_age, metadata)
         return self._cookie.write(value, max_age, self._is_secure(scope))
-
-    def _make_metadata(self, session: Session) -> Metadata:
-        metadata = session._metadata
-        if not metadata and self._lifetime is None:
-            return metadata
-        metadata = {key: value for key, value in metadata.items() if key != "iat"}
-        if self._lifetime is not None:
-            metadata["iat"] = session.issued_at or self._signer.now()
-        return metadata
 
     def _cap_max_age(self, max_age: int, metadata: Metadata) -> int:
         """Seconds the browser may keep the cookie: no longer than the session's lifetime."""

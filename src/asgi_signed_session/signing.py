@@ -48,24 +48,28 @@ class PreparedSigner(TimestampSigner):
         key = self.derive_key().ljust(_BLOCK, b"\0")
         self._inner = sha256(key.translate(_INNER_PAD))
         self._outer = sha256(key.translate(_OUTER_PAD))
-
-    # Both methods stand in full what could be three shared helpers: 0.6 µs less for each.
+        self._timestamp = (-1, b"")  # a second, and how it is written
 
     def sign(self, value: str | bytes) -> bytes:
         """``value`` with the present time and a signature."""
         value = value.encode() if isinstance(value, str) else value
-        timestamp = int_to_bytes(self.get_timestamp())
-        value += b"." + b2a_base64(timestamp, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+        now = self.get_timestamp()
+        second, timestamp = self._timestamp
+        if now != second:
+            timestamp = b"." + _encode_urlsafe(int_to_bytes(now))
+            self._timestamp = (now, timestamp)
+        value += timestamp
         inner = self._inner.copy()
         inner.update(value)
         outer = self._outer.copy()
         outer.update(inner.digest())
-        return value + b"." + b2a_base64(outer.digest(), newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+        return value + b"." + _encode_urlsafe(outer.digest())
 
     def find_signed(self, signed_value: bytes) -> tuple[bytes, int] | None:
         """What was signed and when, in Unix seconds; ``None`` where ``unsign`` would raise."""
         value, _, signature = signed_value.rpartition(b".")
         payload, dot, timestamp = value.rpartition(b".")
+        # What could be helpers shared with sign stands here in full: 0.5 µs less.
         inner = self._inner.copy()
         inner.update(value)
         outer = self._outer.copy()
@@ -79,6 +83,10 @@ class PreparedSigner(TimestampSigner):
         except ValueError:  # not base64
             pass
         return None
+
+
+def _encode_urlsafe(value: bytes) -> bytes:
+    return b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
 
 
 def _decode_urlsafe(value: bytes) -> bytes:
@@ -128,7 +136,7 @@ class SessionSigner:
 
     def dumps(self, session: Mapping[str, Any]) -> str:
         """``session`` as a cookie value, signed now. Raises ``UnserializableSessionError``."""
-        return self.sign(self.pack(session)).decode("ascii")
+        return self.write(session)[1].decode("ascii")
 
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
         """What ``dumps`` was given. ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first.
@@ -141,18 +149,18 @@ class SessionSigner:
             self.check_age(signed_at, issued_at, metadata, max_age)
         return content
 
-    def sign(self, payload: bytes) -> bytes:
-        """The cookie value that carries ``payload``."""
-        return self._signer.sign(b2a_base64(payload, newline=False))
+    def write(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> tuple[bytes, bytes]:
+        """The payload that carries ``content`` and ``metadata``, and the cookie value that carries the payload.
 
-    def pack(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> bytes:
-        """The payload that carries ``content`` and ``metadata``. Raises ``UnserializableSessionError``."""
+        Raises ``UnserializableSessionError``.
+        """
         if METADATA_KEY in content:
             raise UnserializableSessionError(f"session[{METADATA_KEY!r}] is reserved; use another key.")
         try:
-            return self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
+            payload = self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
         except Exception as error:  # each serializer has errors of its own
             raise describe_unserializable(self._dumps, content) from error
+        return payload, self._signer.sign(b2a_base64(payload, newline=False))
 
     def read(self, value: bytes) -> Signed:
         """The session that ``value`` carries, whatever its age. Raises ``BadSignature`` or ``BadPayload``."""
@@ -173,8 +181,8 @@ class SessionSigner:
         outdated = find_signed is not self._finders[0]
         if METADATA_KEY not in content:
             return content, payload, signed_at, signed_at, NO_METADATA, outdated
-        metadata = _read_metadata(content.pop(METADATA_KEY))
-        return content, payload, signed_at, metadata.get("iat") or signed_at, metadata, outdated
+        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
+        return content, payload, signed_at, issued_at or signed_at, metadata, outdated
 
     def is_signature_of(self, value: bytes) -> bool:
         """Whether a key verifies ``value``, whatever it holds."""
@@ -241,12 +249,13 @@ def rejection_of(error: BadData) -> Literal["bad-signature", "expired", "malform
     return "bad-signature" if isinstance(error, BadSignature) else "malformed"
 
 
-def _read_metadata(metadata: Any) -> Metadata:
+def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
+    """When the session began, 0 where it isn't said, and what else travels beside the data."""
     if isinstance(metadata, dict):
-        found = cast("dict[str, Any]", metadata)
-        issued_at, max_age = found.get("iat", 0), found.get("max_age")
+        issued_at: Any = metadata.pop("iat", 0)
+        max_age: Any = metadata.get("max_age")
         if type(issued_at) is int and (max_age is None or (type(max_age) is int and max_age > 0)):
-            return found
+            return issued_at, metadata
     raise BadPayload("The payload's metadata is of another form.")
 
 
