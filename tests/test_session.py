@@ -938,3 +938,13 @@ def test_any_operations_of_one_request_are_there_on_the_next(content: dict[str, 
         outcome_of(step, plain)
 
     assert browser.get("/").json() == repr(plain)
+
+
+class Cart(Session):
+    """A session of a user's own making."""
+
+
+def test_a_subclass_made_by_hand_stays_one() -> None:
+    cart = Cart({"tea": 1})
+
+    assert (type(cart), cart, cart.modified) == (Cart, {"tea": 1}, False)

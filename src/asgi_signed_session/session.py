@@ -112,7 +112,8 @@ class Session(dict[str, Any]):
         """Becomes a session that has just been read."""
         dict.clear(self)
         dict.update(self, content)
-        self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
+        if self.__class__ is UnreadSession:
+            self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
         self._accessed = True
         self._changed = self._committed = False
         self._fingerprint = None if not content or _is_flat(content) else _fingerprint(content)
