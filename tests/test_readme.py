@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 
 from .browser import Browser
 from .conftest import KEY
@@ -94,6 +94,17 @@ def test_a_session_older_than_the_users_time_is_void(valid_from: int, user: Any,
     Browser(SessionMiddleware(app, KEY), cookies=cookies).get()
 
     assert seen == [user]
+
+
+def test_the_cookie_on_the_wire_is_one_and_is_taken_apart_as_shown(names: dict[str, Any]) -> None:
+    (line,) = re.findall(r"^Set-Cookie: (.*)$", README, re.MULTILINE)
+    (parts,) = re.findall(r"^(\S+ \. \S+ \. \S+)$", README, re.MULTILINE)
+    value = line.partition("=")[2].partition(";")[0]
+    (sent,) = Browser(run(names, "visits")["app"], scheme="https").get().all(b"set-cookie")
+
+    assert SessionSigner(KEY).loads(value) == {"visits": 1}
+    assert parts.replace(" ", "") == value
+    assert sent.decode().partition("; ")[2] == line.partition("; ")[2]
 
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
