@@ -109,6 +109,7 @@ UNSAVABLE: dict[str, Callable[[Any], Any]] = {
     "too large, in its place": replace_with({"a": BIG}),
     "not serialisable": put(a=NOT_JSON),
     "not serialisable, nested": lambda scope: scope["session"].setdefault("cart", []).append(NOT_JSON),
+    "not serialisable, nor to be copied": put(a=[lambda: None]),
     "not serialisable, in its place": replace_with({"a": NOT_JSON}),
     "no mapping in its place": lambda scope: scope.update(session=list(scope["session"].items())),
 }

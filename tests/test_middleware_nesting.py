@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -40,6 +41,10 @@ def around(app: App, before: Callable[[Any], Any], after: Callable[[Any], Any] =
 
 def put(**content: Any) -> Callable[[Any], Any]:
     return lambda scope: scope["session"].update(content)
+
+
+def fail(scope: Any) -> None:
+    raise ZeroDivisionError
 
 
 def replace(scope: Any) -> None:
@@ -186,6 +191,16 @@ def test_a_replacement_of_the_outer_session_around_the_inner_is_saved(visit: Any
     assert seen == [{"outer": 2}]
 
 
+def test_an_outer_session_taken_away_around_the_inner_is_cleared(visit: Any) -> None:
+    left: list[bool] = []
+    app = around(session_in("b", app_that(put(inner=1))), delete, lambda scope: left.append("session" in scope))
+
+    response = visit(session_in("a", app), a=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), DELETED_B.replace(b"b=", b"a=", 1)]
+    assert left == [False]
+
+
 def test_what_is_no_mapping_in_the_outer_place_is_refused_though_the_inner_session_hides_it(visit: Any) -> None:
     def put_outer(scope: Any) -> None:
         scope["session"] = ["a"]
@@ -200,10 +215,6 @@ def test_what_is_no_mapping_in_the_outer_place_is_refused_though_the_inner_sessi
 
 def test_the_outer_session_is_back_after_the_inner_app_has_failed(run: Any) -> None:
     seen: list[Any] = []
-
-    def fail(scope: Any) -> None:
-        raise ZeroDivisionError
-
     app = around(session_in("b", app_that(fail)), put(outer=1), lambda scope: seen.append(dict(scope["session"])))
 
     async def error_page(scope: Any, receive: Any, send: Any) -> None:
@@ -219,20 +230,27 @@ def test_the_outer_session_is_back_after_the_inner_app_has_failed(run: Any) -> N
     assert response.all(b"set-cookie") == [set_cookie({"outer": 1, "failed": True}, name="a")]
 
 
-def test_a_response_from_between_two_middlewares_carries_the_outer_session_alone(visit: Any) -> None:
-    """An error page of a middleware between them, after the inner app has changed its own session and failed."""
-
-    def change_and_fail(scope: Any) -> None:
-        scope["session"]["inner"] = 1
-        raise ZeroDivisionError
-
-    inner = session_in("b", app_that(change_and_fail))
+def test_an_error_page_may_replace_the_outer_session_after_the_inner_app_has_failed(visit: Any) -> None:
+    inner = session_in("b", app_that(fail))
 
     async def error_page(scope: Any, receive: Any, send: Any) -> None:
-        try:
+        with suppress(ZeroDivisionError):
             await inner(scope, receive, send)
-        except ZeroDivisionError:
-            await send({"type": "http.response.start", "status": 500, "headers": []})
+        await app_that(replace)(scope, receive, send)
+
+    response = visit(session_in("a", error_page), a=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="a")]
+
+
+def test_a_response_from_between_two_middlewares_carries_the_outer_session_alone(visit: Any) -> None:
+    """An error page of a middleware between them, after the inner app has changed its own session and failed."""
+    inner = session_in("b", around(app_that(fail), put(inner=1)))
+
+    async def error_page(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(ZeroDivisionError):
+            await inner(scope, receive, send)
+        await send({"type": "http.response.start", "status": 500, "headers": []})
 
     assert visit(session_in("a", error_page)).get().headers == []
 
@@ -264,6 +282,20 @@ def test_a_replacement_in_the_third_of_three_is_the_first_ones(visit: Any) -> No
     response = visit(app, a=ADA, b=ADA).get()
 
     assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="a")]
+
+
+def test_a_replacement_between_the_second_and_the_third_of_three_is_the_second_ones(visit: Any) -> None:
+    """By an error page, after the third, which had brought back the first one's session, has failed."""
+    third = session_in("a", app_that(fail))
+
+    async def error_page(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(ZeroDivisionError):
+            await third(scope, receive, send)
+        await app_that(replace)(scope, receive, send)
+
+    response = visit(session_in("a", session_in("b", error_page)), a=ADA, b=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="b")]
 
 
 # Different scope keys: independent sessions.
@@ -323,6 +355,16 @@ def test_a_scope_used_again_starts_again_from_its_cookie(wrap: Wrap) -> None:
 
     assert first.json() == second.json() == ADA
     assert first.all(b"set-cookie") == second.all(b"set-cookie") == [set_cookie({"user": "ada", "n": 1})]
+
+
+def test_a_scope_used_again_within_one_more_middleware_starts_again_from_its_cookie(run: Any) -> None:
+    inner = session_in("b", app_that(put(n=1)))
+    scope = {"type": "http", "path": "/", "headers": [cookie(ADA, name="b")]}
+
+    Browser(inner, run=run).connect(scope, [])
+    response = Browser(session_in("a", inner), run=run).connect(scope, [])
+
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada", "n": 1}, name="b")]
 
 
 def test_a_scope_whose_headers_came_as_an_iterator_can_be_used_again(wrap: Wrap) -> None:

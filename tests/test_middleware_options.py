@@ -383,6 +383,17 @@ def test_a_max_age_of_its_own_ends_with_the_lifetime(wrap: Wrap, clock: Any) -> 
     assert [at(seconds, browser, clock) for seconds in (999, 1001)] == [ADA, {}]
 
 
+def test_a_max_age_of_its_own_is_remembered_beside_a_lifetime(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(remember(30)), max_age=300, lifetime=1000)
+    browser.get("/login")
+    clock.shift(20)
+
+    [line] = browser.get("/count").all(b"set-cookie")
+
+    assert read_attributes(line) == "path=/; Max-Age=30; httponly; samesite=lax"
+    assert [at(seconds, browser, clock) for seconds in (50, 51)] == [{"user": "ada", "n": 1}, {}]
+
+
 def test_what_travels_beside_the_data_is_under_one_key_and_only_when_used(wrap: Wrap) -> None:
     [plain] = wrap(visit).get("/login").all(b"set-cookie")
     [capped] = wrap(visit, lifetime=60).get("/login").all(b"set-cookie")

@@ -280,7 +280,8 @@ READERS: dict[str, Callable[[Any], Any]] = {
     "format_map":        "{a} {name}".format_map,
     "in":                lambda s: ["a" in s, "z" in s, "a" not in s],
     "json.dumps":        json.dumps,
-    "json.dumps, lines": lambda s: json.dumps(s, indent=1, sort_keys=True),
+    # Loaded again: CPython 3.13 writes an empty untouched session on two lines, having looked at its size in C.
+    "json.dumps, lines": lambda s: json.loads(json.dumps(s, indent=1, sort_keys=True)),
     "json, nested":      lambda s: json.dumps({"session": [s]}),
     "keys, a set":       lambda s: [s.keys() & {"a", "z"}, s.keys() | {"z"}, "a" in s.keys()],  # noqa: SIM118
     "keys, equal":       lambda s: s.keys() == CONTENT.keys(),
