@@ -503,3 +503,14 @@ def test_a_session_lives_with_any_serializer(wrap: Wrap, serializer: Any) -> Non
     browser.get("/add")
 
     assert browser.get("/whoami").json() == {"user": "ada", "cart": ["tea", "tea"]}
+
+
+def test_a_session_that_would_be_too_large_when_signed_anew_keeps_the_cookie_it_has(wrap: Wrap) -> None:
+    old = TimestampSigner("an older key of more than sixteen bytes")  # its signatures are shorter
+    session = {"a": "x" * 3025}
+    browser = wrap(app_that(lambda scope: len(scope["session"]["a"])), fallbacks=[old])
+    browser.cookies["session"] = sign(session, signer=old)
+
+    response = browser.get()
+
+    assert (response.json(), response.headers) == (3025, [(b"vary", b"Cookie")])

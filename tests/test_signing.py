@@ -732,3 +732,9 @@ def test_a_key_of_16_bytes_is_no_warning(key: Any) -> None:
         warnings.simplefilter("error")
 
         SessionSigner(key, fallbacks=[key])
+
+
+def test_a_key_with_stars_in_it_is_a_key() -> None:
+    key = "a key with ten stars: **********"
+
+    assert SessionSigner(key).loads(SessionSigner(key).dumps({"n": 1})) == {"n": 1}

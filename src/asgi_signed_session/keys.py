@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import warnings
 from typing import Protocol, TypeAlias, runtime_checkable
 
 MIN_KEY = 16  # bytes; fewer can be guessed
 
-_MASK = b"**********"  # what pydantic and Starlette show of a secret
+# None as text, or what pydantic and Starlette show of a secret.
+_STANDS_FOR_A_KEY = re.compile(rb"None|\*+|Secret\w*\(b?'\*+'\)")
 _MAKE_A_KEY = "Make one with 'python -m asgi_signed_session key' and keep it outside the code."
 
 
@@ -57,7 +59,7 @@ def check_key(option: str, key: str | bytes) -> None:
         raise ValueError(f"{option} is text that UTF-8 can't encode; pass it as bytes.") from None
     if not raw.strip():
         raise ValueError(f"{option} is empty. {_MAKE_A_KEY}")
-    if not raw.strip(b"*") or _MASK in raw or raw == b"None":
+    if _STANDS_FOR_A_KEY.fullmatch(raw):
         raise ValueError(f"{option} is '{raw.decode()}', which stands for a hidden or missing key. {_MAKE_A_KEY}")
     if len(raw) < MIN_KEY:
         _warn(f"{option} has {len(raw)} bytes; under {MIN_KEY} can be guessed. {_MAKE_A_KEY}")

@@ -200,13 +200,15 @@ class SessionMiddleware:
         session._commit(None)
         return self._cookie.delete(self._is_secure(scope)) if came else None
 
-    def _write(self, scope: Scope, session: Session) -> bytes:
+    def _write(self, scope: Scope, session: Session) -> bytes | None:
         try:
             metadata = session._metadata
             if self._lifetime is not None:
                 metadata = {**metadata, "iat": session.issued_at or self._signer.now()}
             payload, value = self._signer.write(session, metadata)
             if len(self._cookie.name) + len(value) > MAX_COOKIE:
+                if not session._is_changed():  # to be signed anew: the cookie that the browser has still serves
+                    return None
                 raise self._describe_size(session, value)
         except SessionError:
             session._give_up()
