@@ -91,8 +91,10 @@ class SessionMiddleware:
         session = scope[scope_key] = scope[self._marker] = UnreadSession(UNREAD)
         session._loader = self
         session._source = headers
+        session._accessed = False
         session._stage = "open"
-        session._outer = outer
+        if outer is not None:
+            session._outer = outer
 
         # Not async: a coroutine more for each message would cost 0.1 µs.
         def send_with_session(message: Message) -> Awaitable[None]:
@@ -104,7 +106,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send_with_session)
         finally:
             session._stage = "ended"
-            if scope.get(scope_key) is not session or session._changed or session._fingerprint is not None:
+            if scope.get(scope_key) is not session or (session._accessed and session._is_changed()):
                 self._report_unsaved(scope, session)
 
     async def _call_nested(self, outer: Session, scope: Scope, receive: Any, send: Any) -> None:
@@ -133,7 +135,7 @@ class SessionMiddleware:
     def _find_own(self, outer: Session | None) -> Session | None:
         """The session, ``outer`` or one that it hides, that is kept in the same cookie."""
         while outer is not None and outer._loader.session_cookie != self.session_cookie:
-            outer = outer._outer
+            outer = getattr(outer, "_outer", None)
         return outer
 
     def load(self, session: UnreadSession, source: Iterable[Header]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias
 
 from itsdangerous import BadData, BadPayload, BadSignature, SignatureExpired, Signer, TimestampSigner
 from itsdangerous.encoding import int_to_bytes
@@ -177,7 +177,6 @@ class SessionSigner:
             raise BadPayload("The payload is not what the serializer writes.", error) from error
         if not isinstance(content, dict):
             raise BadPayload("The payload is not an object.")
-        content = cast("dict[str, Any]", content)
         outdated = find_signed is not self._finders[0]
         if METADATA_KEY not in content:
             return content, payload, signed_at, signed_at, NO_METADATA, outdated
