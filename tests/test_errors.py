@@ -60,6 +60,7 @@ def test_the_middleware_takes_the_options_that_the_design_names() -> None:
         "refresh_after": None,
         "lifetime": None,
         "scope_key": "session",
+        "store": None,
     }
 
 

@@ -75,7 +75,7 @@ def test_a_cookie_of_4097_bytes_is_refused(wrap: Wrap) -> None:
 
     assert str(raised.value) == (
         "session cookie 'visits' is 4097 bytes, 1 over the 4096 a browser keeps; largest: 'a' (3.0 kB)."
-        " Store less: keep the data on the server, and its id here."
+        " Store less, or use a store."
     )
 
 
@@ -95,7 +95,7 @@ def test_too_large_a_session_is_refused_before_anything_is_sent(run: Any, connec
     assert str(raised.value) == (
         "session cookie 'session' is 5006 bytes, 910 over the 4096 a browser keeps;"
         " largest: 'a' (3.0 kB), 'b' (608 bytes), 'c' (68 bytes)."
-        " Store less: keep the data on the server, and its id here."
+        " Store less, or use a store."
     )
     assert sent == []
 
@@ -381,6 +381,13 @@ def test_a_server_without_headers_on_accept_gets_none_and_the_change_is_reported
     else:
         assert response.headers == []
         assert unsaved(caplog) == (f"Session changes on '/login' not saved: 'user'. {NO_HEADERS}", "/login", ["user"])
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.3", "2.10", "3.0", "2.1rc1", "", None])
+def test_a_server_of_any_other_version_gets_the_cookie_on_its_accept(wrap: Wrap, version: Any) -> None:
+    response = wrap(app_that(put(a=1))).websocket(asgi={"version": "3.0", "spec_version": version})
+
+    assert response.all(b"set-cookie") == [set_cookie({"a": 1})]
 
 
 def test_a_test_client_that_names_no_server_takes_headers_on_accept(run: Any) -> None:

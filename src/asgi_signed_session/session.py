@@ -28,8 +28,8 @@ _PLACEHOLDER = object()
 UNREAD: Final[dict[Any, Any]] = {_PLACEHOLDER: _PLACEHOLDER}
 
 
-class Loader(Protocol):
-    """Where an unread session gets its content."""
+class Keeper(Protocol):
+    """Where an unread session gets its content, and what keeps it afterwards."""
 
     @property
     def session_cookie(self) -> str:
@@ -43,6 +43,10 @@ class Loader(Protocol):
 
     def load(self, session: UnreadSession, source: Any) -> None:
         """Calls ``session._fill`` with what ``source`` holds."""
+
+    def find_id(self, session: Session, /) -> str | None:
+        """What tells the session from others on the server; ``None`` where nothing does."""
+        ...
 
 
 class Session(dict[str, Any]):
@@ -58,8 +62,11 @@ class Session(dict[str, Any]):
         "_accessed",
         "_changed",
         "_committed",
+        "_end",
         "_fingerprint",
-        "_loader",
+        "_id",
+        "_keeper",
+        "_key",
         "_metadata",
         "_outer",
         "_payload",
@@ -75,8 +82,11 @@ class Session(dict[str, Any]):
     _accessed: bool
     _changed: bool  # since it was read or committed, not counting what is nested
     _committed: bool
+    _end: int | None  # with a store: when the session is over, in Unix seconds; None: never
     _fingerprint: object
-    _loader: Loader  # unset where it was made by hand
+    _id: str | None  # with a store: what the cookie carries; None: to be made
+    _keeper: Keeper  # unset where it was made by hand
+    _key: str | None  # with a store: of the record that there is; None: there is none
     _metadata: Metadata
     _outer: Session  # the session that this one hides in its scope; unset where there is none
     _payload: bytes | None  # as it came or as it was last written; None: no cookie came that was used
@@ -153,14 +163,23 @@ class Session(dict[str, Any]):
         Setting it gives this session a value of its own, remembered in the cookie, in place of the middleware's.
         Raises ``ValueError`` or ``TypeError`` unless it is a positive ``int`` or ``None``.
         """
-        loader = getattr(self, "_loader", None)
-        return self._metadata.get("max_age", loader and loader.max_age)
+        keeper = getattr(self, "_keeper", None)
+        return self._metadata.get("max_age", keeper and keeper.max_age)
 
     @max_age.setter
     def max_age(self, seconds: int | None) -> None:
         check_seconds("session.max_age", seconds)
         self._metadata = {**self._metadata, "max_age": seconds}
         self.mark_modified()
+
+    @property
+    def id(self) -> str | None:
+        """With a store: the key of this session's record, to list and to end it by. ``None`` without.
+
+        It is the hash of what the cookie carries, and gives nobody the session.
+        """
+        keeper = getattr(self, "_keeper", None)
+        return keeper and keeper.find_id(self)
 
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
@@ -171,8 +190,11 @@ class Session(dict[str, Any]):
         self._accessed = self._changed = True
 
     def regenerate(self) -> None:
-        """Starts the session anew with the same data: a new ``issued_at``. Call it at login."""
-        self.issued_at = self.signed_at = None
+        """Starts the session anew with the same data: a new ``issued_at``, and with a store a new id.
+
+        Call it at login.
+        """
+        self.issued_at = self.signed_at = self._id = None
         self.mark_modified()
 
     def clear(self) -> None:
@@ -292,7 +314,7 @@ class UnreadSession(Session):
     __init__ = dict.__init__  # pyright: ignore[reportAssignmentType]
 
     def mark_accessed(self) -> None:
-        self._loader.load(self, self._source)
+        self._keeper.load(self, self._source)
 
 
 def _load_first(name: str) -> Callable[..., Any]:
@@ -339,7 +361,7 @@ for _name in {*vars(dict), "mark_modified", "regenerate"} - CONSTRUCTING - {"__d
     setattr(UnreadSession, _name, _load_first(_name))
 for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _load_both_first(_name))
-for _name in ("issued_at", "max_age", "rejected", "signed_at"):
+for _name in ("id", "issued_at", "max_age", "rejected", "signed_at"):
     setattr(UnreadSession, _name, _load_first_property(_name, _load_and_get(_name)))
 for _name in ("accessed", "modified"):
     setattr(UnreadSession, _name, _load_first_property(_name, lambda _: False))

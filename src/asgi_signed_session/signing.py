@@ -18,7 +18,16 @@ from .errors import UnserializableSessionError
 from .keys import BareKey, check_key, read_key
 from .serializing import Serializer, describe_unserializable, prepare_serializer
 
-__all__ = ["BadData", "SecretKey", "SessionSigner", "TimestampSigner", "read_unverified", "rejection_of"]
+__all__ = [
+    "BadData",
+    "BadPayload",
+    "SecretKey",
+    "SessionSigner",
+    "SignatureExpired",
+    "TimestampSigner",
+    "read_unverified",
+    "rejection_of",
+]
 
 CLOCK_SKEW = 60  # seconds that the clock of another server may be ahead
 METADATA_KEY = "$session"  # of the payload; never in the mapping
@@ -130,7 +139,9 @@ class SessionSigner:
         salt = f"asgi-signed-session.{session_cookie}"
         self._signer = _make_signer("secret_key", secret_key, salt)
         older = _make_fallbacks(fallbacks, salt)
-        self._finders = [_find_with(signer) for signer in (self._signer, *older)]
+        self.sign = self._signer.sign
+        self._find_signed = _find_with(self._signer)
+        self._find_signed_before = [_find_with(signer) for signer in older]
         self._own_clock = None if isinstance(self._signer, PreparedSigner) else _clock_of(self._signer)
         self._dumps, self._loads = prepare_serializer(serializer)
 
@@ -154,30 +165,50 @@ class SessionSigner:
 
         Raises ``UnserializableSessionError``.
         """
+        payload = self.serialize(content, metadata)
+        return payload, self.sign(b2a_base64(payload, newline=False))
+
+    def serialize(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> bytes:
+        """The payload that carries ``content`` and ``metadata``. Raises ``UnserializableSessionError``."""
         if METADATA_KEY in content:
             raise UnserializableSessionError(f"session[{METADATA_KEY!r}] is reserved; use another key.")
         try:
-            payload = self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
+            return self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
         except Exception as error:  # each serializer has errors of its own
             raise describe_unserializable(self._dumps, content) from error
-        return payload, self._signer.sign(b2a_base64(payload, newline=False))
 
     def read(self, value: bytes) -> Signed:
         """The session that ``value`` carries, whatever its age. Raises ``BadSignature`` or ``BadPayload``."""
-        for find_signed in self._finders:
-            if (found := find_signed(value)) is not None:
-                break
-        else:
-            raise BadSignature("No key verifies the signature.")
-        encoded, signed_at = found
+        found = self._find_signed(value)
+        outdated = found is None
+        encoded, signed_at = found or self._verify_with_fallbacks(value)
         try:
             payload = a2b_base64(encoded)
+        except ValueError as error:
+            raise BadPayload("The payload is not base64.") from error
+        return self.parse(payload, signed_at, outdated)
+
+    def verify(self, value: bytes) -> tuple[bytes, int, bool]:
+        """What was signed, when in Unix seconds, and whether with a fallback. Raises ``BadSignature``."""
+        found = self._find_signed(value)
+        payload, signed_at = found or self._verify_with_fallbacks(value)
+        return payload, signed_at, found is None
+
+    def _verify_with_fallbacks(self, value: bytes) -> tuple[bytes, int]:
+        for find_signed in self._find_signed_before:
+            found = find_signed(value)
+            if found is not None:
+                return found
+        raise BadSignature("No key verifies the signature.")
+
+    def parse(self, payload: bytes, signed_at: int, outdated: bool) -> Signed:
+        """The session in a ``payload`` that was signed then. Raises ``BadPayload``."""
+        try:
             content = self._loads(payload)
         except Exception as error:  # each serializer has errors of its own, and json runs out of stack
             raise BadPayload("The payload is not what the serializer writes.", error) from error
         if not isinstance(content, dict):
             raise BadPayload("The payload is not an object.")
-        outdated = find_signed is not self._finders[0]
         if METADATA_KEY not in content:
             return content, payload, signed_at, signed_at, NO_METADATA, outdated
         issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
@@ -185,7 +216,11 @@ class SessionSigner:
 
     def is_signature_of(self, value: bytes) -> bool:
         """Whether a key verifies ``value``, whatever it holds."""
-        return any(find_signed(value) for find_signed in self._finders)
+        try:
+            self.verify(value)
+        except BadSignature:
+            return False
+        return True
 
     def find_changes(self, payload: bytes | None, content: Mapping[str, Any]) -> list[str]:
         """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""

@@ -1,0 +1,103 @@
+"""How a session is kept from one connection to the next: here, whole in its cookie."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
+from .errors import CookieTooLargeError, SessionError
+from .expiry import Expiry
+from .session import Metadata, Rejection, Session, UnreadSession
+from .signing import BadData, SessionSigner, rejection_of
+
+logger = logging.getLogger("asgi_signed_session")
+
+
+class BaseKeeper:
+    """What every way to keep a session has: a cookie, a signer, and an expiry."""
+
+    def __init__(self, cookie: SetCookie, signer: SessionSigner, expiry: Expiry) -> None:
+        self.session_cookie = cookie.name.decode("ascii")
+        self.max_age = expiry.max_age
+        self._cookie = cookie
+        self._signer = signer
+        self._expiry = expiry
+
+    def _reject(self, session: Session, reason: Rejection | None) -> None:
+        """Makes ``session`` a new one; ``reason``: why the cookie that came was not used."""
+        if reason is not None:
+            extra = {"event": "session.rejected", "reason": reason}
+            logger.debug("Session cookie %r rejected: %s", self.session_cookie, reason, extra=extra)
+        session._fill({}, rejected=reason)
+
+    def _time(self, session: Session) -> tuple[Metadata, int | None, int | None]:
+        """The metadata of ``session`` if it is signed now, and seconds until the browser drops it and until it ends."""
+        metadata = session._metadata
+        max_age = metadata.get("max_age", self.max_age)
+        if self._expiry.lifetime is None:
+            return metadata, max_age, max_age
+        now = self._signer.now()
+        issued_at = session.issued_at or now
+        seconds_left = max(1, (self._expiry.find_end(metadata, now, issued_at) or 0) - now)
+        return {**metadata, "iat": issued_at}, None if max_age is None else seconds_left, seconds_left
+
+
+class CookieKeeper(BaseKeeper):
+    """Keeps sessions whole in their cookies."""
+
+    def load(self, session: UnreadSession, source: Iterable[Header]) -> None:
+        """Fills ``session`` from the first of its cookies in the headers ``source`` that can be used."""
+        rejected: Rejection | None = None
+        for cookie in find_cookies(source, self._cookie.name):
+            if len(cookie) > MAX_COOKIE:
+                rejected = rejected or "malformed"
+                continue
+            try:
+                content, payload, signed_at, issued_at, metadata, outdated = self._signer.read(cookie)
+                age = self._signer.check_age(signed_at, issued_at, metadata, self.max_age, self._expiry.lifetime)
+            except BadData as error:
+                rejected = rejected or rejection_of(error)
+            else:
+                stale = (outdated or age > self._expiry.refresh_after) and bool(content)
+                session._fill(content, payload, signed_at, issued_at, metadata, stale)
+                return
+        self._reject(session, rejected)
+
+    def find_id(self, _session: Session) -> str | None:
+        """``None``: the server knows of no session."""
+        return None
+
+    def save(self, session: Session, secure: bool) -> bytes | None:
+        """The ``Set-Cookie`` value that keeps ``session``, or deletes it where it is empty; ``None``: none is needed.
+
+        Raises ``SessionError``.
+        """
+        if not session:
+            came = session._came()
+            session._commit(None)
+            return self._cookie.delete(secure) if came else None
+        metadata, max_age, _ = self._time(session)
+        try:
+            payload, value = self._signer.write(session, metadata)
+            if len(self._cookie.name) + len(value) > MAX_COOKIE:
+                if not session._is_changed():  # to be signed anew: the cookie that the browser has still serves
+                    return None
+                raise self._describe_size(session, value)
+        except SessionError:
+            session._give_up()
+            raise
+        session._commit(payload)
+        return self._cookie.write(value, max_age, secure)
+
+    def _describe_size(self, session: Session, value: bytes) -> CookieTooLargeError:
+        size = len(self._cookie.name) + len(value)
+        largest = ", ".join(f"{key!r} ({_show_size(size)})" for key, size in self._signer.find_largest(session))
+        return CookieTooLargeError(
+            f"session cookie {self.session_cookie!r} is {size} bytes, {size - MAX_COOKIE} over the {MAX_COOKIE} a"
+            f" browser keeps; largest: {largest}. Store less, or use a store."
+        )
+
+
+def _show_size(size: int) -> str:
+    return f"{size} bytes" if size < 1000 else f"{size / 1000:.1f} kB"

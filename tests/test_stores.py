@@ -1,0 +1,1033 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import pickle
+from base64 import urlsafe_b64decode
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgi_signed_session import Session, SessionMiddleware, UnserializableSessionError
+from asgi_signed_session.stores import Store
+
+from .apps import app_that, app_with_error_page, deny, visit
+from .browser import Browser
+from .conftest import KEY, Wrap
+from .records import Records, key_of, read_id
+from .wire import DELETED, KEPT, cookie, make_signer, sign, sign_payload
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+ADA = {"user": "ada"}
+DAY = 86400
+UNKNOWN_ID = "x" * 43
+
+
+@pytest.fixture
+def store() -> Records:
+    return Records()
+
+
+@pytest.fixture
+def visitor(wrap: Wrap, store: Records) -> Browser:
+    return wrap(visit, store=store)
+
+
+def log_in(scope: Any) -> None:
+    scope["session"]["user"] = "ada"
+
+
+def look(scope: Any) -> Any:
+    return [dict(scope["session"]), scope["session"].rejected]
+
+
+def untouched(scope: Any) -> None:
+    pass
+
+
+def put(**content: Any) -> Callable[[Any], None]:
+    return lambda scope: scope["session"].update(content)
+
+
+def regenerate(scope: Any) -> None:
+    scope["session"].regenerate()
+
+
+def clear(scope: Any) -> None:
+    scope["session"].clear()
+
+
+def own_id(browser: Browser, name: str = "session") -> str:
+    return read_id(browser.cookies[name], name)
+
+
+def own_key(browser: Browser, name: str = "session") -> str:
+    return key_of(own_id(browser, name))
+
+
+def change_app(browser: Browser, act: Any, store: Any, *, late: Any = None, **options: Any) -> None:
+    """Lets the browser visit another app with the same store."""
+    browser.app = SessionMiddleware(app_that(act, late=late), KEY, store=store, **options)
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+TOO_LATE = "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+ENDED = "The session was ended meanwhile, or has expired."
+
+
+# What is in the cookie, and what in the store
+
+
+def test_a_session_in_a_store_lives_from_login_to_logout(visitor: Browser, store: Records) -> None:
+    assert visitor.get("/whoami").json() == {}
+    visitor.get("/login")
+    assert visitor.get("/whoami").json() == {"user": "ada"}
+    visitor.get("/add")
+    visitor.get("/add")
+    assert visitor.get("/whoami").json() == {"user": "ada", "cart": ["tea", "tea"]}
+    visitor.get("/logout")
+    assert visitor.get("/whoami").json() == {}
+    assert visitor.cookies == {}
+    assert store.records == {}
+
+
+def test_the_cookie_carries_a_signed_id_and_the_store_has_the_data_under_its_hash(
+    visitor: Browser, store: Records
+) -> None:
+    response = visitor.get("/login")
+
+    session_id = own_id(visitor)
+    assert len(urlsafe_b64decode(session_id + "=")) == 32
+    assert response.headers == [
+        (b"vary", b"Cookie"),
+        (b"set-cookie", f"session={make_signer().sign(session_id).decode()}; {KEPT}".encode()),
+        (b"cache-control", b'no-cache="Set-Cookie"'),
+    ]
+    assert store.records == {key_of(session_id): ('{"session": "{\\"user\\":\\"ada\\"}"}', 14 * DAY)}
+
+
+def test_each_session_has_an_id_of_its_own(wrap: Wrap, store: Records) -> None:
+    browsers = [wrap(visit, store=store) for _ in range(20)]
+    for browser in browsers:
+        browser.get("/login")
+
+    assert len({own_id(browser) for browser in browsers}) == len(store.records) == 20
+
+
+@pytest.mark.parametrize("path", ["/", "/whoami", "/logout"])
+def test_a_visitor_who_stores_nothing_leaves_nothing(visitor: Browser, store: Records, path: str) -> None:
+    response = visitor.get(path)
+
+    assert response.all(b"set-cookie") == []
+    assert store.asked == []
+
+
+def test_what_a_request_asks_of_the_store(visitor: Browser, store: Records) -> None:
+    asked: dict[str, list[str]] = {}
+    for name in ["login", "untouched", "whoami", "add", "logout", "whoami"]:
+        store.forget()
+        visitor.get(f"/{name}")
+        asked[name] = asked.get(name, []) + store.methods
+
+    # The second get of a change sees that the session wasn't ended meanwhile.
+    assert asked == {
+        "login": ["put"],
+        "untouched": ["get"],
+        "whoami": ["get"],  # and nothing the second time, when there is no cookie
+        "add": ["get", "get", "put"],
+        "logout": ["get", "delete"],
+    }
+
+
+def test_an_untouched_session_sends_no_headers(visitor: Browser) -> None:
+    visitor.get("/login")
+
+    assert visitor.get("/untouched").headers == []
+
+
+def test_a_session_in_a_store_may_be_larger_than_a_cookie(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(put(text="x" * 100_000)), store=store)
+    browser.get()
+    change_app(browser, look, store)
+
+    assert browser.get().json() == [{"text": "x" * 100_000}, None]
+    assert len(browser.cookies["session"]) < 110
+
+
+def test_websocket_and_http_share_the_session_in_the_store(visitor: Browser, store: Records) -> None:
+    visitor.get("/login")
+    response = visitor.websocket("/add")
+
+    assert response.headers == [(b"set-cookie", f"session={visitor.cookies['session']}; {KEPT}".encode())]
+    assert visitor.get("/whoami").json() == {"user": "ada", "cart": ["tea"]}
+
+
+def test_a_change_on_a_refused_websocket_is_stored_with_the_denial_response(wrap: Wrap, store: Records) -> None:
+    browser = wrap(deny, store=store)
+    response = browser.websocket()
+
+    assert response.start["type"] == "websocket.http.response.start"
+    assert store.sessions == {own_key(browser): ADA}
+
+
+@pytest.mark.parametrize(
+    "content", [{"a": "\ud800", "b": "\x00", "c": "é\n"}, {"$oid": {"a.b": 1}}, {"": [None, True, 1.5, {}]}]
+)
+def test_any_content_comes_back_from_the_store(wrap: Wrap, store: Records, content: Any) -> None:
+    browser = wrap(app_that(put(**content)), store=store)
+    browser.get()
+    seen: list[Any] = []
+    change_app(browser, lambda scope: seen.append(dict(scope["session"])), store)
+    browser.get()
+
+    assert seen == [content]
+
+
+def test_a_serializer_of_bytes_that_are_no_text_may_be_used_with_a_store(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(put(when={1, 2})), store=store, serializer=pickle)
+    browser.get()
+    seen: list[Any] = []
+    change_app(browser, lambda scope: seen.append(dict(scope["session"])), store, serializer=pickle)
+    browser.get()
+
+    assert seen == [{"when": {1, 2}}]
+    [(record, _)] = store.records.values()
+    assert list(json.loads(record)) == ["session_base64"]
+
+
+ACTS: dict[str, Callable[[Any], Any]] = {
+    "read": lambda session: None,
+    "set": lambda session: session.update(n=session.get("n", 0) + 1),
+    "nest": lambda session: session.setdefault("list", []).append(len(session)),
+    "pop": lambda session: session.pop("n", None),
+    "clear": lambda session: session.clear(),
+    "regenerate": lambda session: session.regenerate(),
+    "remember": lambda session: setattr(session, "max_age", 60),
+    "end": lambda session: setattr(session, "max_age", None),
+}
+
+
+@given(st.lists(st.tuples(st.lists(st.sampled_from(sorted(ACTS)), max_size=3), st.integers(0, 50)), max_size=8))
+def test_an_app_sees_the_same_session_with_and_without_a_store(visits: list[tuple[list[str], int]]) -> None:
+    def act(scope: Any) -> Any:
+        session: Session = scope["session"]
+        for name in json.loads(scope["path"][1:]):
+            ACTS[name](session)
+        return [session, session.modified, session.rejected, session.max_age, session.issued_at, session.signed_at]
+
+    options: dict[str, Any] = {"max_age": 90, "refresh_after": 30, "lifetime": 120}
+    browsers = [Browser(SessionMiddleware(app_that(act), KEY, store=s, **options)) for s in (None, Records())]
+    with time_machine.travel(1_800_000_000, tick=False) as clock:
+        for names, seconds in visits:
+            clock.shift(seconds)
+            first, second = (browser.get(f"/{json.dumps(names)}") for browser in browsers)
+
+            assert second.json() == first.json()
+            assert [line.partition(b"; ")[2] for line in second.all(b"set-cookie")] == [
+                line.partition(b"; ")[2] for line in first.all(b"set-cookie")
+            ]
+            assert second.all(b"vary") == first.all(b"vary")
+
+
+# Cookies that can't be used
+
+
+def test_an_id_that_the_store_does_not_know_is_not_adopted(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(look), store=store)
+    browser.cookies["session"] = make_signer().sign(UNKNOWN_ID).decode()
+    assert browser.get().json() == [{}, "expired"]
+
+    change_app(browser, log_in, store)
+    browser.get()
+
+    assert own_id(browser) != UNKNOWN_ID
+    assert store.sessions == {own_key(browser): ADA}
+
+
+@pytest.mark.parametrize(
+    ("value", "rejected"),
+    [
+        ("junk", "bad-signature"),
+        (make_signer("another key of sixteen bytes").sign(UNKNOWN_ID).decode(), "bad-signature"),
+        (make_signer(name="other").sign(UNKNOWN_ID).decode(), "bad-signature"),
+        (sign({"user": "ada"}), "malformed"),  # data, from before there was a store
+        (sign_payload(b"x" * 31), "malformed"),
+        (make_signer().sign("x" * 42).decode(), "malformed"),
+        (make_signer().sign("x" * 44).decode(), "malformed"),
+        (make_signer().sign("x" * 42 + "\u00e9").decode(), "malformed"),
+        (make_signer().sign("x" * 42 + "\n").decode(), "malformed"),
+        ("x" * 4097, "malformed"),
+    ],
+)
+def test_a_cookie_without_an_id_of_ours_never_reaches_the_store(
+    wrap: Wrap, store: Records, value: str, rejected: str
+) -> None:
+    browser = wrap(app_that(look), store=store)
+    response = browser.get(headers=[(b"cookie", b"session=" + value.encode())])
+
+    assert response.json() == [{}, rejected]
+    assert response.all(b"set-cookie") == []
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        [],
+        "text",
+        {"session": None},
+        {"session": {"user": "ada"}},
+        {"session": "["},
+        {"session": "[]"},
+        {"session": '{"$session":1}'},
+        {"session": "\ud800"},
+        {"session_base64": "x"},
+        {"session_base64": "\u00e9"},
+        {"session_base64": "W10="},
+        {"data": "{}"},
+    ],
+)
+def test_a_record_that_is_no_session_is_malformed(wrap: Wrap, store: Records, record: Any) -> None:
+    browser = wrap(app_that(look), store=store)
+    browser.cookies["session"] = make_signer().sign(UNKNOWN_ID).decode()
+    store.records[key_of(UNKNOWN_ID)] = json.dumps(record), None
+
+    assert browser.get().json() == [{}, "malformed"]
+
+
+def test_the_next_change_leaves_a_record_that_is_no_session_alone(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(log_in), store=store)
+    browser.cookies["session"] = make_signer().sign(UNKNOWN_ID).decode()
+    store.records[key_of(UNKNOWN_ID)] = "{}", None
+    browser.get()
+
+    assert store.records[key_of(UNKNOWN_ID)] == ("{}", None)
+    assert own_id(browser) != UNKNOWN_ID
+
+
+def test_the_session_is_that_of_the_first_cookie_whose_record_can_be_used(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    unknown = make_signer().sign(UNKNOWN_ID).decode()
+
+    response = browser.get(
+        "/whoami", headers=[(b"cookie", f"session={unknown}; session={browser.cookies['session']}".encode())]
+    )
+
+    assert response.json() == ADA
+
+
+def test_a_rejected_cookie_is_deleted_when_the_session_is_cleared(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(clear), store=store)
+    browser.cookies["session"] = make_signer().sign(UNKNOWN_ID).decode()
+
+    assert browser.get().all(b"set-cookie") == [DELETED]
+    assert store.records == {}
+
+
+# Ids
+
+
+def test_regenerate_makes_a_new_id_and_deletes_the_old_record(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    before = own_key(browser)
+    store.forget()
+    change_app(browser, regenerate, store)
+    browser.get()
+
+    assert own_key(browser) != before
+    assert store.sessions == {own_key(browser): ADA}
+    # No moment without a record, should the store fail in between.
+    assert store.asked == [("get", before), ("get", before), ("put", own_key(browser)), ("delete", before)]
+
+
+def test_what_is_put_into_a_cleared_session_gets_a_new_id(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    before = own_key(browser)
+
+    def clear_and_log_in(scope: Any) -> None:
+        scope["session"].clear()
+        scope["session"]["user"] = "bob"
+
+    change_app(browser, clear_and_log_in, store)
+    browser.get()
+
+    assert own_key(browser) != before
+    assert store.sessions == {own_key(browser): {"user": "bob"}}
+
+
+def test_a_replaced_session_keeps_its_id(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    before = own_key(browser)
+    change_app(browser, lambda scope: scope.update(session={"user": "bob"}), store)
+    browser.get()
+
+    assert store.sessions == {before: {"user": "bob"}}
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        pytest.param(clear, id="clear"),
+        pytest.param(lambda scope: scope["session"].pop("user"), id="pop"),
+        pytest.param(lambda scope: scope.pop("session"), id="taken away"),
+        pytest.param(lambda scope: scope.update(session={}), id="replaced"),
+    ],
+)
+def test_emptying_the_session_deletes_record_and_cookie(wrap: Wrap, store: Records, empty: Any) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    change_app(browser, empty, store)
+
+    assert browser.get().all(b"set-cookie") == [DELETED]
+    assert store.records == {}
+
+
+def test_the_sessions_id_is_the_key_of_its_record_and_never_what_the_cookie_carries(wrap: Wrap, store: Records) -> None:
+    seen: list[str | None] = []
+
+    def note(scope: Any) -> None:
+        seen.append(scope["session"].id)
+
+    def note_and_log_in(scope: Any) -> None:
+        note(scope)
+        log_in(scope)
+
+    browser = wrap(app_that(note_and_log_in, late=note), store=store)
+    browser.get()
+    first = own_key(browser)
+    change_app(browser, note, store)
+    browser.get()
+
+    assert seen == [first] * 3
+    assert own_id(browser) not in seen
+
+
+def test_a_new_session_has_its_id_before_it_is_saved_and_another_after_regenerate(wrap: Wrap, store: Records) -> None:
+    seen: list[str | None] = []
+
+    def act(scope: Any) -> None:
+        session = scope["session"]
+        session["user"] = "ada"
+        seen.append(session.id)
+        session.regenerate()
+        seen.append(session.id)
+
+    browser = wrap(app_that(act), store=store)
+    browser.get()
+
+    assert seen[0] != seen[1]
+    assert list(store.records) == [seen[1]] == [own_key(browser)]
+
+
+def test_looking_at_the_id_of_a_session_that_stays_empty_leaves_nothing(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(lambda scope: scope["session"].id), store=store)
+
+    assert len(browser.get().json()) == 64
+    assert (browser.cookies, store.asked) == ({}, [])
+
+
+def test_a_session_without_a_store_has_no_id(wrap: Wrap) -> None:
+    assert wrap(app_that(lambda scope: scope["session"].id)).get(headers=[cookie(ADA)]).json() is None
+    assert Session(ADA).id is None
+
+
+def test_a_session_is_ended_by_deleting_its_id_from_the_store(wrap: Wrap, store: Records) -> None:
+    phone, laptop = wrap(visit, store=store), wrap(visit, store=store)
+    phone.get("/login")
+    laptop.get("/login")
+
+    async def end_the_phone() -> None:
+        await store.delete(own_key(phone))
+
+    asyncio.run(end_the_phone())
+
+    assert phone.get("/whoami").json() == {}
+    assert laptop.get("/whoami").json() == ADA
+
+
+def test_a_session_made_by_hand_can_be_regenerated() -> None:
+    session = Session(ADA)
+    session.regenerate()
+
+    assert (session, session.modified, session.id) == (ADA, True, None)
+
+
+# Time
+
+
+@pytest.mark.parametrize(
+    ("options", "own", "attributes", "ttl"),
+    [
+        ({}, ..., KEPT, 14 * DAY),
+        ({"max_age": 60}, ..., "path=/; Max-Age=60; httponly; samesite=lax", 60),
+        ({"max_age": None}, ..., "path=/; httponly; samesite=lax", None),
+        ({"max_age": None, "lifetime": 90}, ..., "path=/; httponly; samesite=lax", 90),
+        ({"max_age": 60, "lifetime": 30}, ..., "path=/; Max-Age=30; httponly; samesite=lax", 30),
+        ({}, 5, "path=/; Max-Age=5; httponly; samesite=lax", 5),
+        ({}, None, "path=/; httponly; samesite=lax", None),
+        ({"lifetime": 90}, None, "path=/; httponly; samesite=lax", 90),
+    ],
+)
+def test_the_records_time_to_live_follows_the_sessions(
+    wrap: Wrap, store: Records, options: Any, own: Any, attributes: str, ttl: int | None
+) -> None:
+    def act(scope: Any) -> None:
+        log_in(scope)
+        if own is not ...:
+            scope["session"].max_age = own
+
+    browser = wrap(app_that(act), store=store, **options)
+    [line] = browser.get().all(b"set-cookie")
+
+    assert line.partition(b"; ")[2].decode() == attributes
+    assert store.times_to_live == [ttl]
+
+
+def test_a_session_past_its_own_max_age_is_expired_though_the_store_still_has_it(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    def remember(scope: Any) -> None:
+        log_in(scope)
+        scope["session"].max_age = 60
+
+    browser = wrap(app_that(remember), store=store)
+    browser.get()
+    change_app(browser, look, store)
+    clock.shift(60)
+    assert browser.get().json() == [ADA, None]
+    clock.shift(1)
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_a_session_older_than_refresh_after_gets_a_new_cookie_and_its_record_a_new_time(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    browser = wrap(app_that(log_in), store=store, max_age=100, refresh_after=50)
+    browser.get()
+    key = own_key(browser)
+    change_app(browser, look, store, max_age=100, refresh_after=50)
+    clock.shift(51)
+    store.records[key] = store.records[key][0], 49
+    response = browser.get()
+
+    assert response.all(b"set-cookie") == [
+        f"session={make_signer().sign(own_id(browser)).decode()}; path=/; Max-Age=100; httponly; samesite=lax".encode()
+    ]
+    assert (own_key(browser), store.times_to_live) == (key, [100])
+
+
+def test_a_session_signed_with_a_fallback_keeps_its_id_and_is_signed_anew(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, "an old key of more than 16 bytes", store=store)
+    browser.get("/login")
+    old_cookie = browser.cookies["session"]
+    browser.app = SessionMiddleware(visit, KEY, fallbacks=["an old key of more than 16 bytes"], store=store)
+    assert browser.get("/whoami").json() == ADA
+
+    assert browser.cookies["session"] != old_cookie
+    assert store.sessions == {own_key(browser): ADA}
+
+
+def test_a_sessions_lifetime_is_kept_in_its_record(wrap: Wrap, store: Records, clock: Any) -> None:
+    browser = wrap(app_that(log_in), store=store, lifetime=100)
+    browser.get()
+    clock.shift(60)
+    change_app(browser, put(user="bob"), store, lifetime=100)
+    [line] = browser.get().all(b"set-cookie")
+    assert line.partition(b"; ")[2] == b"path=/; Max-Age=40; httponly; samesite=lax"
+    assert store.times_to_live == [40]
+
+    clock.shift(40)
+    change_app(browser, look, store, lifetime=100)
+    assert browser.get().json() == [{}, "expired"]
+
+
+# Late changes
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+def test_a_change_after_the_cookie_went_out_is_saved(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, clock: Any, connect: Any
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    clock.shift(60)
+    change_app(browser, untouched, store, late=put(seen=1))
+    response = connect(browser)
+
+    assert response.all(b"set-cookie") == []
+    assert store.sessions == {own_key(browser): {"user": "ada", "seen": 1}}
+    assert store.times_to_live == [14 * DAY - 60]
+    assert warnings(caplog) == []
+
+
+def test_a_late_change_of_a_session_that_began_with_this_response_is_saved(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(app_that(log_in, late=lambda scope: scope["session"].setdefault("cart", []).append(1)), store=store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "cart": [1]}}
+    assert warnings(caplog) == []
+
+
+def test_a_late_change_of_a_session_without_end_is_saved_without_one(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(log_in, late=put(seen=1)), store=store, max_age=None)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "seen": 1}}
+    assert store.times_to_live == [None]
+
+
+def test_a_session_that_begins_after_the_response_has_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrap(app_that(untouched, late=log_in), store=store).get("/late")
+
+    assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
+    assert store.records == {}
+
+
+def test_a_late_clear_deletes_the_record(wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    change_app(browser, untouched, store, late=clear)
+    browser.get()
+
+    assert store.records == {}
+    assert warnings(caplog) == []
+
+
+def test_a_late_regenerate_ends_the_session_and_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its data must not live on under an id that others may know."""
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    change_app(browser, untouched, store, late=regenerate)
+    browser.get("/late")
+
+    assert store.records == {}
+    assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
+
+
+def test_a_change_after_the_session_has_expired_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, clock: Any
+) -> None:
+    def wait_and_change(scope: Any) -> None:
+        clock.shift(60)
+        scope["session"]["seen"] = 1
+
+    browser = wrap(app_that(log_in, late=wait_and_change), store=store, max_age=60)
+    browser.websocket("/ws")
+
+    assert store.sessions == {own_key(browser): ADA}
+    assert warnings(caplog) == [f"Session changes on '/ws' not saved: 'seen'. {ENDED}"]
+
+
+def test_a_late_replacement_is_saved(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(log_in, late=lambda scope: scope.update(session={"user": "bob"})), store=store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "bob"}}
+
+
+def test_a_late_replacement_that_is_no_mapping_is_reported_and_the_record_left(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(app_that(log_in, late=lambda scope: scope.update(session=[1])), store=store)
+    browser.get("/late")
+
+    assert store.sessions == {own_key(browser): ADA}
+    assert warnings(caplog) == [
+        (
+            "Session on '/late' not saved: scope['session'] was replaced by a list;"
+            " put a dict there, or delete the key to clear the session."
+        )
+    ]
+
+
+OLD_SERVER = {"version": "3.0", "spec_version": "2.0"}
+
+
+def test_where_an_accept_takes_no_headers_the_change_of_a_stored_session_is_saved(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    response = browser.websocket("/add", asgi=OLD_SERVER)
+
+    assert response.headers == []
+    assert store.sessions == {own_key(browser): {"user": "ada", "cart": ["tea"]}}
+    assert warnings(caplog) == []
+
+
+def test_where_an_accept_takes_no_headers_a_new_session_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrap(visit, store=store).websocket("/login", asgi=OLD_SERVER)
+
+    assert store.records == {}
+    assert warnings(caplog) == [
+        (
+            "Session changes on '/login' not saved: 'user'."
+            " This server sends no headers with websocket.accept; change the session on an HTTP request instead."
+        )
+    ]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_an_app_changed_before_it_failed_is_saved_once_it_has_answered(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, answered: bool
+) -> None:
+    async def fail(scope: Any, receive: Any, send: Any) -> None:
+        if answered:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        scope["session"]["seen"] = 1
+        raise LookupError
+
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    browser.app = SessionMiddleware(fail, KEY, store=store)
+    with pytest.raises(LookupError):
+        browser.get("/fail")
+
+    assert store.sessions == {own_key(browser): {"user": "ada", **({"seen": 1} if answered else {})}}
+    assert warnings(caplog) == ([] if answered else [f"Session changes on '/fail' not saved: 'seen'. {TOO_LATE}"])
+
+
+# Requests at one time
+
+
+def while_asked(store: Records, method: str, act: Callable[[], None]) -> None:
+    """Calls ``act`` when the store is next asked, before it answers."""
+    left = [act]
+
+    async def before() -> None:
+        if left:
+            left.pop()()
+
+    store.before[method] = before
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_request_that_ends_after_the_sign_out_does_not_bring_the_record_back(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, late: bool
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+
+    def sign_out_elsewhere_and_change(scope: Any) -> None:
+        store.records.clear()
+        scope["session"]["seen"] = 1
+
+    acts = (untouched, sign_out_elsewhere_and_change) if late else (sign_out_elsewhere_and_change, None)
+    change_app(browser, acts[0], store, late=acts[1])
+    response = browser.get("/slow")
+
+    assert store.records == {}
+    assert response.all(b"set-cookie") == []
+    assert warnings(caplog) == [f"Session changes on '/slow' not saved: 'seen'. {ENDED}"]
+
+
+@pytest.mark.parametrize("act", [regenerate, look])
+def test_neither_a_new_id_nor_a_refresh_brings_the_record_back(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, clock: Any, act: Any
+) -> None:
+    browser = wrap(app_that(log_in), store=store, refresh_after=50)
+    browser.get()
+    clock.shift(51)
+
+    def sign_out_elsewhere_and_act(scope: Any) -> None:
+        store.records.clear()
+        act(scope)
+
+    change_app(browser, sign_out_elsewhere_and_act, store, refresh_after=50)
+    response = browser.get()
+
+    assert (store.records, response.all(b"set-cookie")) == ({}, [])
+
+
+def test_of_two_requests_that_change_one_session_the_last_write_wins(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    other = wrap(app_that(put(b=1)), store=store)
+    other.cookies = browser.cookies
+
+    def change_around_another(scope: Any) -> None:
+        scope["session"]["a"] = 1
+        store.records[own_key(browser)] = json.dumps({"session": '{"user":"ada","b":1}'}), None
+
+    change_app(browser, change_around_another, store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "a": 1}}
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_change_while_the_store_is_writing_is_saved_too(wrap: Wrap, store: Records, method: str) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    scopes: list[Any] = []
+
+    def act(scope: Any) -> None:
+        scopes.append(scope)
+        scope["session"]["first"] = 1
+        while_asked(store, method, lambda: scopes[0]["session"].update(second=2))
+
+    change_app(browser, act, store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "first": 1, "second": 2}}
+
+
+def test_a_slow_store_holds_up_only_its_own_request(store: Records) -> None:
+    async def main() -> None:
+        slow, released = asyncio.Event(), asyncio.Event()
+
+        async def wait() -> None:
+            slow.set()
+            await released.wait()
+
+        store.before["get"] = wait
+        app = SessionMiddleware(app_that(look), KEY, store=store)
+        sent: list[Any] = []
+
+        async def request(value: str | None) -> None:
+            async def send(message: Any) -> None:
+                sent.append((value, message["type"]))
+
+            headers = [] if value is None else [(b"cookie", f"session={value}".encode())]
+            await app({"type": "http", "path": "/", "headers": headers}, None, send)
+
+        waiting = asyncio.create_task(request(make_signer().sign(UNKNOWN_ID).decode()))
+        await slow.wait()
+        await request(None)
+        assert sent == [(None, "http.response.start"), (None, "http.response.body")]
+        released.set()
+        await waiting
+        assert len(sent) == 4
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+
+
+def test_a_request_cancelled_while_the_store_writes_sends_nothing(store: Records) -> None:
+    async def main() -> None:
+        writing = asyncio.Event()
+
+        async def wait() -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+        store.before["put"] = wait
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        app = SessionMiddleware(app_that(log_in), KEY, store=store)
+        request = asyncio.create_task(app({"type": "http", "path": "/", "headers": []}, None, send))
+        await writing.wait()
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+        assert sent == []
+
+    asyncio.run(asyncio.wait_for(main(), 5))
+    assert store.records == {}
+
+
+# A store that fails
+
+
+def test_a_store_that_cannot_read_fails_the_request_and_the_visitor_stays_signed_in(
+    visitor: Browser, store: Records
+) -> None:
+    visitor.get("/login")
+    store.failing = {"get"}
+    with pytest.raises(ConnectionError, match=r"^get failed$"):
+        visitor.get("/whoami")
+    store.failing = set()
+
+    assert visitor.get("/whoami").json() == ADA
+
+
+def test_a_scope_used_again_after_the_store_has_failed_starts_again_from_its_cookie(
+    visitor: Browser, store: Records, run: Any
+) -> None:
+    visitor.get("/login")
+    scope: dict[str, Any] = {"type": "http", "path": "/whoami", "headers": visitor.headers()}
+    store.failing = {"get"}
+    with pytest.raises(ConnectionError):
+        visitor.connect(scope, [])
+    store.failing = set()
+
+    assert visitor.connect(scope, []).json() == ADA
+
+
+@pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
+@pytest.mark.parametrize("failing", ["get", "put"])
+def test_a_store_that_cannot_write_fails_the_request_before_anything_is_sent(
+    wrap: Wrap, store: Records, connect: Any, failing: str
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    cookies, records = dict(browser.cookies), dict(store.records)
+    sent: list[Any] = []
+
+    def act(scope: Any) -> None:
+        store.failing = {failing}
+        scope["session"]["seen"] = 1
+
+    async def watched(scope: Any, receive: Any, send: Any) -> None:
+        async def watch(message: Any) -> None:
+            sent.append(message)
+
+        await SessionMiddleware(app_that(act), KEY, store=store)(scope, receive, watch)
+
+    browser.app = watched
+    with pytest.raises(ConnectionError, match=f"^{failing} failed$"):
+        connect(browser)
+
+    assert sent == []
+    assert (browser.cookies, store.records) == (cookies, records)
+
+
+def test_a_store_that_cannot_delete_fails_the_sign_out(visitor: Browser, store: Records) -> None:
+    visitor.get("/login")
+    store.failing = {"delete"}
+    with pytest.raises(ConnectionError, match=r"^delete failed$"):
+        visitor.get("/logout")
+    store.failing = set()
+
+    assert visitor.get("/whoami").json() == ADA
+
+
+def test_a_store_that_cannot_delete_the_old_record_fails_the_new_id(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    store.failing = {"delete"}
+    change_app(browser, regenerate, store)
+    with pytest.raises(ConnectionError, match=r"^delete failed$"):
+        browser.get()
+    store.failing = set()
+    change_app(browser, look, store)
+
+    assert browser.get().json() == [ADA, None]
+
+
+def test_after_the_store_has_failed_the_error_page_goes_out_without_a_cookie(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.failing = {"put"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        except ConnectionError:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    response = wrap(app, store=store).get()
+
+    assert [(message["status"], message["headers"]) for message in response.messages] == [(500, [(b"vary", b"Cookie")])]
+    assert (store.methods, warnings(caplog)) == (["put"], [])
+
+
+def test_a_store_that_fails_a_late_change_fails_the_call(wrap: Wrap, store: Records) -> None:
+    def break_and_change(scope: Any) -> None:
+        store.failing = {"put"}
+        scope["session"]["seen"] = 1
+
+    browser = wrap(app_that(log_in, late=break_and_change), store=store)
+    with pytest.raises(ConnectionError, match=r"^put failed$"):
+        browser.get()
+
+    assert store.sessions == {own_key(browser): ADA}
+
+
+def test_what_the_serializer_cannot_write_never_reaches_the_store(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(put(when={1})), store=store)
+    with pytest.raises(UnserializableSessionError, match=r"^session\['when'\]: set is nothing"):
+        browser.get()
+
+    assert (browser.cookies, store.asked) == ({}, [])
+
+
+def test_an_error_page_may_follow_what_the_serializer_cannot_write(wrap: Wrap, store: Records) -> None:
+    response = wrap(app_with_error_page(put(when={1})), store=store).get()
+
+    assert (response.start["status"], response.headers) == (500, [(b"vary", b"Cookie")])
+
+
+# Several sessions, and what is refused
+
+
+def test_two_sessions_side_by_side_share_a_store(wrap: Wrap, store: Records) -> None:
+    def act(scope: Any) -> Any:
+        scope["session"]["user"] = "ada"
+        scope["admin"]["user"] = "root"
+        return scope["session"].id != scope["admin"].id
+
+    inner = SessionMiddleware(app_that(act), KEY, store=store)
+    browser = wrap(inner, session_cookie="admin", scope_key="admin", store=store)
+
+    assert browser.get().json() is True
+    assert store.sessions == {own_key(browser): ADA, own_key(browser, "admin"): {"user": "root"}}
+
+
+def test_a_stored_session_inside_one_in_a_cookie_hides_it(wrap: Wrap, store: Records) -> None:
+    inner = SessionMiddleware(app_that(put(place="store")), KEY, "inner", store=store)
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["place"] = "cookie"
+        await inner(scope, receive, send)
+
+    browser = wrap(between)
+    browser.get()
+
+    assert set(browser.cookies) == {"session", "inner"}
+    assert store.sessions == {own_key(browser, "inner"): {"place": "store"}}
+
+
+def test_the_inner_of_two_with_one_cookie_leaves_the_stored_session_to_the_outer(wrap: Wrap, store: Records) -> None:
+    browser = wrap(SessionMiddleware(visit, KEY), store=store)
+    browser.get("/login")
+
+    assert store.sessions == {own_key(browser): ADA}
+
+
+class WithoutDelete:
+    async def get(self, key: str) -> None: ...
+
+    async def put(self, key: str, value: Any, *, ttl: Any) -> None: ...
+
+
+@pytest.mark.parametrize("wrong", ["redis://127.0.0.1", Records, WithoutDelete(), {}, 0, False])
+def test_what_is_no_store_is_refused_at_start_up_with_what_to_write_instead(wrong: Any) -> None:
+    with pytest.raises(TypeError) as refusal:
+        SessionMiddleware(visit, KEY, store=wrong)
+
+    assert str(refusal.value) == (
+        f"store={wrong!r} is no store: it needs the async methods get, put and delete that py-key-value-aio's stores"
+        " have; write store=RedisStore(url='redis://...') or store=DiskStore(directory='...')."
+    )
+
+
+def test_any_object_with_the_three_methods_is_a_store(store: Records) -> None:
+    typed: Store = store
+
+    SessionMiddleware(visit, KEY, store=typed)
