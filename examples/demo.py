@@ -1,6 +1,6 @@
 """One page that shows a session living: raw ASGI, no framework, no build step, JavaScript for the websocket alone.
 
-    python examples/demo.py [--port PORT] [--https --certfile FILE --keyfile FILE]
+    python examples/demo.py [--port PORT] [--store STORE] [--https --certfile FILE --keyfile FILE]
 
 The environment holds the key as SESSION_SECRET, and older keys as SESSION_SECRET_FALLBACKS, separated by spaces.
 """
@@ -25,6 +25,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from asgi_signed_session import CookieTooLargeError, Session, SessionMiddleware
+from asgi_signed_session.stores import Store
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -43,6 +44,8 @@ MAX_FORM = 64 * 1024  # bytes
 MAX_NAME = 40  # characters
 
 Form = dict[str, str]
+
+SESSIONS = Path(__file__).parent.parent / ".demo-sessions"  # of --store disk
 
 PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 HTML = b"text/html; charset=utf-8"
@@ -215,7 +218,7 @@ def render_page(scope: Scope, notice: str = "") -> bytes:
         notice = notice or f"The cookie that came was not used ({session.rejected}), so this is a new session."
     name = escape(session.get("name", ""))
     page = PAGE.substitute(
-        render_cookie(find_cookie(scope) or ""),
+        render_cookie(find_cookie(scope) or "", session.id),
         notice=notice,
         name=name,
         greeting=f"Hello, {name or 'stranger'}",
@@ -243,7 +246,7 @@ def find_cookie(scope: Scope) -> str | None:
     return None
 
 
-def render_cookie(cookie: str) -> dict[str, object]:
+def render_cookie(cookie: str, record: str | None) -> dict[str, object]:
     payload, _, rest = cookie.partition(".")
     timestamp, _, signature = rest.partition(".")
     return {
@@ -253,7 +256,9 @@ def render_cookie(cookie: str) -> dict[str, object]:
         "payload": escape(payload),
         "timestamp": escape(timestamp),
         "signature": escape(signature),
-        "inside": escape(decode_payload(payload)),
+        "inside": escape(
+            decode_payload(payload) if record is None else f"a random id; the store has the data under\n{record}"
+        ),
         "size": len(COOKIE) + len(cookie),
         "max_size": MAX_COOKIE,
     }
@@ -291,7 +296,7 @@ def render_time(seconds: float) -> str:
 # The server.
 
 
-def create_app() -> SessionMiddleware:
+def create_app(store: Store | None = None) -> SessionMiddleware:
     """For `uvicorn --factory examples.demo:create_app` too."""
     secret = os.environ.get("SESSION_SECRET")
     if not secret:
@@ -301,7 +306,21 @@ def create_app() -> SessionMiddleware:
         )
         secret = secrets.token_urlsafe(32)
     fallbacks = os.environ.get("SESSION_SECRET_FALLBACKS", "").split()
-    return SessionMiddleware(demo, secret, COOKIE, max_age=None, lifetime=LIFETIME, fallbacks=fallbacks)
+    return SessionMiddleware(demo, secret, COOKIE, max_age=None, lifetime=LIFETIME, fallbacks=fallbacks, store=store)
+
+
+def open_store(where: str) -> Store:
+    """Make the store that ``--store`` names. Its module is an extra, imported where it is used."""
+    kind, _, rest = where.partition(":")
+    if kind == "disk":
+        from key_value.aio.stores.disk import DiskStore
+
+        return DiskStore(directory=rest or SESSIONS)
+    if kind in {"redis", "rediss"}:
+        from key_value.aio.stores.redis import RedisStore
+
+        return RedisStore(url=where, default_collection="sessions")
+    raise argparse.ArgumentTypeError(f"{where!r} is neither disk nor disk:FOLDER nor redis://HOST:PORT")
 
 
 def open_socket(port: int) -> socket.socket:
@@ -315,6 +334,9 @@ def open_socket(port: int) -> socket.socket:
 def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A page that shows a signed session living.")
     parser.add_argument("--port", type=int, default=PORT, help=f"port to try first (default {PORT})")
+    parser.add_argument(
+        "--store", type=open_store, help="keep the sessions on the server: disk, disk:FOLDER or redis://HOST:PORT"
+    )
     parser.add_argument("--https", action="store_true", help="serve https, with --certfile and --keyfile")
     parser.add_argument("--certfile", help="certificate in PEM")
     parser.add_argument("--keyfile", help="its key in PEM")
@@ -326,7 +348,7 @@ def parse_options() -> argparse.Namespace:
 
 def main() -> None:
     options = parse_options()
-    app = create_app()
+    app = create_app(options.store)
     listener = open_socket(options.port)
     print(f"http{'s' * options.https}://{HOST}:{listener.getsockname()[1]}/  (Ctrl+C stops it)", flush=True)
     config = uvicorn.Config(app, log_level="warning", ssl_certfile=options.certfile, ssl_keyfile=options.keyfile)

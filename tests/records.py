@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from typing import Any
 
+from .conftest import KEY
 from .wire import make_signer
 
 
@@ -57,9 +58,9 @@ class Records:
         return [ttl for _, ttl in self.records.values()]
 
 
-def read_id(value: str, name: str = "session") -> str:
+def read_id(value: str, name: str = "session", key: str = KEY) -> str:
     """The id under the signature of a cookie's value, verified by plain itsdangerous."""
-    return make_signer(name=name).unsign(value).decode("ascii")
+    return make_signer(key, name).unsign(value).decode("ascii")
 
 
 def key_of(session_id: str) -> str:

@@ -24,6 +24,8 @@ from websockets.sync.client import connect
 
 from asgi_signed_session import SessionSigner
 
+from .records import key_of, read_id
+
 if TYPE_CHECKING:
     from collections.abc import Generator
     from contextlib import AbstractContextManager
@@ -215,8 +217,9 @@ def submit(client: httpx.Client, path: str, **form: str) -> Page:
     return read_page(client.post(path, data=form, follow_redirects=True))
 
 
-def run_demo(key: str = KEY, *, fallbacks: str = "", port: int = 0) -> AbstractContextManager[Server]:
-    return running("examples/demo.py", f"--port={port}", SESSION_SECRET=key, SESSION_SECRET_FALLBACKS=fallbacks)
+def run_demo(key: str = KEY, *arguments: str, fallbacks: str = "", port: int = 0) -> AbstractContextManager[Server]:
+    demo = ("examples/demo.py", f"--port={port}", *arguments)
+    return running(*demo, SESSION_SECRET=key, SESSION_SECRET_FALLBACKS=fallbacks)
 
 
 @pytest.fixture(scope="module")
@@ -426,6 +429,29 @@ def test_sessions_outlive_a_restart_of_the_demo_as_long_as_their_key_is_known(
         assert read_page(client.get("/")).visits == visits
 
 
+def test_the_demos_sessions_on_disk_outlive_a_restart(tmp_path: Path) -> None:
+    store = f"--store=disk:{tmp_path}"
+    with run_demo(KEY, store) as server, browse(server) as client:
+        client.get("/")
+        cookie = client.cookies["session"]
+
+    with run_demo(KEY, store) as server, browse(server, cookie) as client:
+        page = client.get("/")
+
+    assert read_page(page).visits == 2
+    key = key_of(read_id(cookie, key=KEY))
+    assert find_all('<pre id="inside">(.*?)</pre>', page) == [f"a random id; the store has the data under\n{key}"]
+
+
+def test_the_demo_says_which_stores_it_knows() -> None:
+    refusal = ask_demo("--store=postgres")
+
+    assert refusal.returncode == 2
+    assert refusal.stderr.splitlines()[-1] == (
+        "demo.py: error: argument --store: 'postgres' is neither disk nor disk:FOLDER nor redis://HOST:PORT"
+    )
+
+
 def test_the_demo_takes_a_free_port_when_the_usual_one_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -442,15 +468,13 @@ def test_the_demo_without_a_key_says_that_its_sessions_end_with_it() -> None:
     assert notice == ("SESSION_SECRET is not set: signing with a random key, so sessions end with this process.")
 
 
+def ask_demo(*arguments: str) -> subprocess.CompletedProcess[str]:
+    demo = [sys.executable, "examples/demo.py", *arguments]
+    return subprocess.run(demo, cwd=ROOT, capture_output=True, text=True, timeout=DEADLINE, check=False)
+
+
 def test_the_demo_wants_a_certificate_for_https() -> None:
-    refusal = subprocess.run(
-        [sys.executable, "examples/demo.py", "--https"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
+    refusal = ask_demo("--https")
 
     assert refusal.returncode == 2
     assert refusal.stderr.splitlines()[-1] == "demo.py: error: --https goes with both --certfile and --keyfile"

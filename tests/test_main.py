@@ -16,7 +16,8 @@ from asgi_signed_session import SessionSigner
 from asgi_signed_session.__main__ import main
 
 from .conftest import KEY
-from .wire import sign_payload
+from .records import key_of
+from .wire import make_signer, sign_payload
 
 OLD_KEY = "an-older-key-of-more-than-sixteen-bytes"  # the list is separated by white space
 NOW = 1_700_000_000
@@ -156,6 +157,24 @@ def test_inspect_names_the_key_that_verifies(
         0,
         {"payload": {"a": 1}, "signed_at": NOW, "age": 0, "verified": True, "key": key},
     )
+
+
+def test_inspect_shows_where_the_store_has_the_session(capsys: pytest.CaptureFixture[str]) -> None:
+    value = make_signer(KEY).sign("x" * 43).decode()
+    key = key_of("x" * 43)
+
+    status, out, _ = run(capsys, "inspect", value)
+    assert (status, out.splitlines()) == (
+        0,
+        [
+            f"record     {key}: the key, in the store, of the session's data",
+            "signed at  2023-11-14 22:13:20+00:00",
+            "age        0 seconds",
+            "verifies   yes, with SESSION_SECRET",
+        ],
+    )
+    report = json.loads(run(capsys, "inspect", value, "--json")[1])
+    assert report == {"record": key, "signed_at": NOW, "age": 0, "verified": True, "key": "SESSION_SECRET"}
 
 
 def test_inspect_fails_where_no_key_verifies(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from .errors import UnserializableSessionError
-from .signing import METADATA_KEY, BadData, SessionSigner, TimestampSigner, read_unverified
+from .signing import METADATA_KEY, BadData, SessionSigner, TimestampSigner, decode_unverified, read_unverified
+from .stores import is_id, key_of
 
 SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
 FALLBACKS = "SESSION_SECRET_FALLBACKS"
@@ -108,20 +109,24 @@ def inspect_value(options: argparse.Namespace) -> int:
     """Prints what the value holds, and which key verifies it."""
     value = _read_argument(options.value).strip().strip('"').encode("utf-8", "surrogateescape")
     try:
-        payload, signed_at = read_unverified(value)
+        signed, signed_at = read_unverified(value)
+        described = _describe(signed)
     except BadData as error:
         raise UsageError(f"not a signed value: {error} It looks like PAYLOAD.TIME.SIGNATURE") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of short keys: a cookie is looked at here, no app configured
         key = _find_key(value, options.cookie)
     verified = None if not os.environ.get(SECRET) else key is not None
-    report = {**_describe(payload), "signed_at": signed_at, "age": int(time.time()) - signed_at}
+    report = {**described, "signed_at": signed_at, "age": int(time.time()) - signed_at}
     report |= {"verified": verified, "key": key}
     print(json.dumps(report) if options.json else _show(report))
     return 1 if verified is False else 0
 
 
-def _describe(payload: bytes) -> dict[str, Any]:
+def _describe(signed: bytes) -> dict[str, Any]:
+    if is_id(signed):
+        return {"record": key_of(signed.decode("ascii"))}
+    payload = decode_unverified(signed)
     try:
         session = json.loads(payload)
     except (ValueError, RecursionError):
@@ -155,14 +160,20 @@ def _make_signer(name: str, key: str | TimestampSigner, cookie: str) -> SessionS
 
 def _show(report: dict[str, Any]) -> str:
     verified = {None: f"not checked: {SECRET} is not set", True: f"yes, with {report['key']}", False: "no"}
-    lines = {
-        "payload": json.dumps(report["payload"], ensure_ascii=False),
-        "metadata": json.dumps(report.get("metadata")),
-        "signed at": _show_time(report["signed_at"]),
-        "age": f"{report['age']} seconds",
-        "verifies": verified[report["verified"]],
-    }
-    return "\n".join(f"{name:<10} {line}" for name, line in lines.items() if line != "null")
+    lines: dict[str, str] = {}
+    for name in ("record", "payload", "metadata"):
+        if name in report:
+            lines[name] = _show_content(name, report[name])
+    lines["signed at"] = _show_time(report["signed_at"])
+    lines["age"] = f"{report['age']} seconds"
+    lines["verifies"] = verified[report["verified"]]
+    return "\n".join(f"{name:<10} {line}" for name, line in lines.items())
+
+
+def _show_content(name: str, content: Any) -> str:
+    if name == "record":
+        return f"{content}: the key, in the store, of the session's data"
+    return json.dumps(content, ensure_ascii=False)
 
 
 def _show_time(seconds: int) -> str:

@@ -25,6 +25,7 @@ __all__ = [
     "SessionSigner",
     "SignatureExpired",
     "TimestampSigner",
+    "decode_unverified",
     "read_unverified",
     "rejection_of",
 ]
@@ -96,10 +97,6 @@ class PreparedSigner(TimestampSigner):
 
 def _encode_urlsafe(value: bytes) -> bytes:
     return b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
-
-
-def _decode_urlsafe(value: bytes) -> bytes:
-    return a2b_base64(value.translate(_FROM_URLSAFE) + _PADDING[len(value) % 4])
 
 
 def _find_with(signer: TimestampSigner) -> Find:
@@ -265,13 +262,18 @@ class SessionSigner:
 
 
 def read_unverified(value: bytes) -> tuple[bytes, int]:
-    """The payload and the time of signing that ``value`` claims to have, verified by nobody. Raises ``BadPayload``."""
-    encoded, _, rest = value.partition(b".")
+    """What ``value`` claims to sign, and when, verified by nobody. Raises ``BadPayload``."""
+    signed, _, rest = value.partition(b".")
     timestamp, dot, _ = rest.partition(b".")
     if not dot:
         raise BadPayload("It has no time and signature.")
+    return signed, int.from_bytes(decode_unverified(timestamp.translate(_FROM_URLSAFE) + b"==="), "big")
+
+
+def decode_unverified(value: bytes) -> bytes:
+    """What ``value`` is the base64 of. Raises ``BadPayload``."""
     try:
-        return a2b_base64(encoded), int.from_bytes(_decode_urlsafe(timestamp), "big")
+        return a2b_base64(value)
     except ValueError as error:
         raise BadPayload("It is not base64.") from error
 

@@ -78,7 +78,7 @@ class StoreKeeper(BaseKeeper):
         if len(cookie) > MAX_COOKIE:
             raise BadPayload("Longer than a cookie can be.")
         unchecked_id, signed_at, outdated = self._signer.verify(cookie)
-        if not _ID.fullmatch(unchecked_id):
+        if not is_id(unchecked_id):
             raise BadPayload("It carries no id.")
         session_id = unchecked_id.decode("ascii")
         record = await self._store.get(key_of(session_id))
@@ -162,6 +162,11 @@ class StoreKeeper(BaseKeeper):
         session._commit(None)
         if key is not None:
             await self._store.delete(key)
+
+
+def is_id(value: bytes) -> bool:
+    """Whether ``value`` has the form of what a cookie carries when there is a store."""
+    return _ID.fullmatch(value) is not None
 
 
 def key_of(session_id: str) -> str:
