@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ import pytest
 
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 
+from .apps import visit
 from .browser import Browser
 from .conftest import KEY
+from .records import Records
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -19,7 +22,7 @@ BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What a block may take for granted."""
     from fastapi import FastAPI
     from quart import Quart
@@ -28,6 +31,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
 
+    monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
     monkeypatch.setenv("SESSION_SECRET", KEY)
     keys = dict.fromkeys(("SECRET", "NEW_KEY", "OLD_KEY", "USER_KEY", "ADMIN_KEY"), KEY)
     frameworks = {"starlette_app": Starlette(), "fastapi_app": FastAPI(), "quart_app": Quart("readme")}
@@ -74,6 +78,17 @@ def test_a_login_is_remembered_if_asked_to(remember_me: bool, max_age: int | Non
     run(names, "def login")["login"](session, 42, remember_me)
 
     assert (session, session.max_age) == ({"user_id": 42}, max_age)
+
+
+def test_a_device_is_signed_out_by_the_id_of_its_session(names: dict[str, Any]) -> None:
+    store = Records()
+    browser = Browser(SessionMiddleware(visit, KEY, store=store))
+    browser.get("/login")
+    [session_id] = store.records
+
+    asyncio.run(run(names, "def sign_out_device")["sign_out_device"](store, session_id))
+
+    assert browser.get("/whoami").json() == {}
 
 
 def test_the_websocket_app_sends_its_cookie_with_the_accept(names: dict[str, Any]) -> None:

@@ -10,6 +10,9 @@ import orjson
 from asgiref.typing import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 from fastapi import FastAPI
 from itsdangerous import TimestampSigner
+from key_value.aio.stores.disk import DiskStore
+from key_value.aio.stores.memory import MemoryStore
+from key_value.aio.stores.redis import RedisStore
 from pydantic import SecretBytes, SecretStr
 from quart import Quart
 from starlette.applications import Starlette
@@ -26,6 +29,7 @@ from asgi_signed_session import (
     SessionSigner,
     UnserializableSessionError,
 )
+from asgi_signed_session.stores import Store
 
 KEY = "a key of more than sixteen bytes"
 
@@ -83,6 +87,23 @@ class Serializer:
 
 SessionMiddleware(raw, KEY, serializer=Serializer())
 
+# Every store.
+SessionMiddleware(raw, KEY, store=DiskStore(directory="sessions"))
+SessionMiddleware(raw, KEY, store=RedisStore(url="redis://localhost", default_collection="sessions"))
+fastapi.add_middleware(SessionMiddleware, KEY, store=MemoryStore())
+
+
+class OwnStore:
+    async def get(self, key: str) -> dict[str, Any] | None: ...
+
+    async def put(self, key: str, value: dict[str, Any], *, ttl: float | None = None) -> None: ...
+
+    async def delete(self, key: str) -> None: ...
+
+
+SessionMiddleware(raw, KEY, store=OwnStore())
+as_store: Store = OwnStore()
+
 # The session is a dict.
 session = Session({"a": 1}, b=2)
 as_dict: dict[str, Any] = session
@@ -92,6 +113,7 @@ assert_type(session.modified, bool)
 assert_type(session.issued_at, "int | None")
 assert_type(session.signed_at, "int | None")
 assert_type(session.max_age, "int | None")
+assert_type(session.id, "str | None")
 session.max_age = 60
 session.max_age = None
 session.regenerate()
@@ -115,6 +137,8 @@ SessionMiddleware(raw, KEY, same_site="Lax")  # type: ignore[arg-type]  # pyrigh
 SessionMiddleware(raw, KEY, same_site=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, KEY, max_age="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, KEY, serializer=KEY)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+SessionMiddleware(raw, KEY, store="redis://localhost")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+SessionMiddleware(raw, KEY, store=RedisStore)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, [KEY])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
