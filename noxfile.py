@@ -1,4 +1,4 @@
-"""What .ci/run tries beyond `make test`: other Pythons, the wheel, Starlette's own tests, the lowest versions."""
+"""What .ci/run tries beyond `make test`: other Pythons, the wheel, Starlette's own tests, real servers and more."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ nox.options.error_on_missing_interpreters = False  # a missing Python is named i
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PROJECT, "test")
+SERVERS = nox.project.dependency_groups(PROJECT, "servers")
 PYTHONS = nox.project.python_versions(PROJECT)
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -75,6 +76,13 @@ def lowest(session: nox.Session) -> None:
     lowest = [bound.replace(">=", "==") for bound in PROJECT["project"]["dependencies"]]
     session.install("--editable", ".", *lowest, *TEST)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def servers(session: nox.Session) -> None:
+    """Every framework on a server, every server with an app."""
+    session.install("--editable", ".", *TEST, *SERVERS)
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_servers.py", *session.posargs)
 
 
 def empty(session: nox.Session, name: str) -> Path:

@@ -25,7 +25,11 @@ CurrentSession = Annotated[Session, Depends(get_session)]
 
 
 def describe(session: Session) -> dict[str, Any]:
-    return {"user": session.get("user"), "handshakes": session.get("handshakes", 0)}
+    return {
+        "user": session.get("user"),
+        "notes": session.get("notes", []),
+        "handshakes": session.get("handshakes", 0),
+    }
 
 
 @app.get("/")
@@ -40,6 +44,12 @@ async def login(session: CurrentSession, user: str) -> dict[str, Any]:
     return describe(session)
 
 
+@app.post("/notes")
+async def add_note(session: CurrentSession, note: str) -> dict[str, Any]:
+    session.setdefault("notes", []).append(note)
+    return describe(session)
+
+
 @app.post("/logout")
 async def logout(session: CurrentSession) -> dict[str, Any]:
     session.clear()
@@ -48,6 +58,9 @@ async def logout(session: CurrentSession) -> dict[str, Any]:
 
 @app.websocket("/ws")
 async def handshake(websocket: WebSocket, session: CurrentSession) -> None:
+    if "user" not in session:
+        await websocket.close()  # before the accept, this refuses the handshake
+        return
     session["handshakes"] = session.get("handshakes", 0) + 1
     await websocket.accept()  # the cookie goes out here
     await websocket.send_json(describe(session))

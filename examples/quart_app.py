@@ -7,7 +7,7 @@ uvicorn examples.quart_app:app
 import os
 from typing import Any, cast
 
-from quart import Quart, request, session, websocket
+from quart import Quart, abort, request, session, websocket
 from quart.sessions import SecureCookieSessionInterface
 from quart.wrappers.base import BaseRequestWebsocket
 
@@ -30,7 +30,11 @@ app.asgi_app = SessionMiddleware(app.asgi_app, os.environ["SESSION_SECRET"])  # 
 
 
 def describe() -> dict[str, Any]:
-    return {"user": session.get("user"), "handshakes": session.get("handshakes", 0)}
+    return {
+        "user": session.get("user"),
+        "notes": session.get("notes", []),
+        "handshakes": session.get("handshakes", 0),
+    }
 
 
 @app.get("/")
@@ -45,6 +49,12 @@ async def login() -> dict[str, Any]:
     return describe()
 
 
+@app.post("/notes")
+async def add_note() -> dict[str, Any]:
+    session.setdefault("notes", []).append(request.args["note"])
+    return describe()
+
+
 @app.post("/logout")
 async def logout() -> dict[str, Any]:
     session.clear()
@@ -53,6 +63,8 @@ async def logout() -> dict[str, Any]:
 
 @app.websocket("/ws")
 async def handshake() -> None:
+    if "user" not in session:
+        abort(403)  # before the accept, this refuses the handshake
     session["handshakes"] = session.get("handshakes", 0) + 1
     await websocket.accept()  # the cookie goes out here
     await websocket.send_json(describe())

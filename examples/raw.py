@@ -19,7 +19,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 def describe(session: Session) -> dict[str, Any]:
-    return {"user": session.get("user"), "handshakes": session.get("handshakes", 0)}
+    return {
+        "user": session.get("user"),
+        "notes": session.get("notes", []),
+        "handshakes": session.get("handshakes", 0),
+    }
 
 
 def login(session: Session, user: str) -> None:
@@ -29,25 +33,31 @@ def login(session: Session, user: str) -> None:
 
 async def http(scope: Scope, send: Send) -> None:
     session: Session = scope["session"]
-    status = 200
     match scope["method"], scope["path"]:
         case "GET", "/":
             pass
         case "POST", "/login":
             login(session, parse_qs(scope["query_string"].decode())["user"][0])
+        case "POST", "/notes":
+            session.setdefault("notes", []).append(parse_qs(scope["query_string"].decode())["note"][0])
         case "POST", "/logout":
             session.clear()
         case _:
-            status = 404
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
     body = json.dumps(describe(session)).encode()  # before the start, which carries what reading and changing brings
     headers = [(b"content-type", b"application/json")]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
 async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
     session: Session = scope["session"]
     await receive()
+    if "user" not in session:
+        await send({"type": "websocket.close"})  # before the accept, this refuses the handshake
+        return
     session["handshakes"] = session.get("handshakes", 0) + 1
     await send({"type": "websocket.accept"})  # the cookie goes out here
     await send({"type": "websocket.send", "text": json.dumps(describe(session))})

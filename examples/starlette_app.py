@@ -18,7 +18,11 @@ from asgi_signed_session import Session, SessionMiddleware
 
 
 def describe(session: dict[str, Any]) -> dict[str, Any]:
-    return {"user": session.get("user"), "handshakes": session.get("handshakes", 0)}
+    return {
+        "user": session.get("user"),
+        "notes": session.get("notes", []),
+        "handshakes": session.get("handshakes", 0),
+    }
 
 
 async def whoami(request: Request) -> JSONResponse:
@@ -32,6 +36,11 @@ async def login(request: Request) -> JSONResponse:
     return JSONResponse(describe(session))
 
 
+async def add_note(request: Request) -> JSONResponse:
+    request.session.setdefault("notes", []).append(request.query_params["note"])
+    return JSONResponse(describe(request.session))
+
+
 async def logout(request: Request) -> JSONResponse:
     request.session.clear()
     return JSONResponse(describe(request.session))
@@ -39,6 +48,9 @@ async def logout(request: Request) -> JSONResponse:
 
 async def handshake(websocket: WebSocket) -> None:
     session = websocket.session
+    if "user" not in session:
+        await websocket.close()  # before the accept, this refuses the handshake
+        return
     session["handshakes"] = session.get("handshakes", 0) + 1
     await websocket.accept()  # the cookie goes out here
     await websocket.send_json(describe(session))
@@ -49,6 +61,7 @@ app = Starlette(
     routes=[
         Route("/", whoami),
         Route("/login", login, methods=["POST"]),
+        Route("/notes", add_note, methods=["POST"]),
         Route("/logout", logout, methods=["POST"]),
         WebSocketRoute("/ws", handshake),
     ],

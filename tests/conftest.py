@@ -17,6 +17,19 @@ NOW = 1_800_000_000  # Unix seconds
 Wrap = Callable[..., Browser]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--forbid-skips", action="store_true", help="count a skipped test as failed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and item.config.getoption("--forbid-skips"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which --forbid-skips forbids: {report.longreprtext}"
+    return report
+
+
 @pytest.fixture(params=RUNNERS)
 def run(request: pytest.FixtureRequest) -> Any:
     """Runs a coroutine function, under asyncio and under trio."""

@@ -6,6 +6,7 @@ import json
 import types
 from collections import UserDict
 from collections.abc import Callable, Generator
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -696,6 +697,10 @@ def test_one_visitors_session_never_reaches_another(wrap: Wrap) -> None:
 # What an app may put in the session's place
 
 
+class Missing(Enum):
+    MISSING = 0
+
+
 class Empty:
     """As Litestar's, whose clear_session() leaves the class itself in the scope."""
 
@@ -744,7 +749,7 @@ def test_a_replacement_stays_in_the_scope_for_who_looks_from_outside(run: Any) -
     assert scope["session"] == {"n": 1}
 
 
-@pytest.mark.parametrize("act", [replace_with(None), replace_with(Empty), delete_key])
+@pytest.mark.parametrize("act", [replace_with(None), replace_with(Empty), replace_with(Missing.MISSING), delete_key])
 def test_taking_the_session_away_clears_it(wrap: Wrap, act: Any) -> None:
     response = wrap(app_that(act)).get(headers=[cookie(ADA)])
 

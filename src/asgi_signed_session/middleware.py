@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
+from enum import Enum
 from typing import Any, TypeAlias
 
 from asgiref.typing import ASGI3Application
@@ -214,8 +215,8 @@ class SessionMiddleware:
         if replacement is session or session._stage == "hidden":
             return
         session.mark_accessed()
-        # A class stands for no session in some frameworks: Litestar's clear_session() leaves one.
-        if replacement is None or isinstance(replacement, type):
+        # Some frameworks have an object for no value: Litestar's clear_session() leaves a class or a member of an enum.
+        if replacement is None or isinstance(replacement, (type, Enum)):
             session._replace({})
         elif isinstance(replacement, Mapping):
             session._replace(replacement)
