@@ -13,6 +13,7 @@ nox.options.error_on_missing_interpreters = False  # a missing Python is named i
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PROJECT, "test")
+STORES = nox.project.dependency_groups(PROJECT, "stores")
 SERVERS = nox.project.dependency_groups(PROJECT, "servers")
 PYTHONS = nox.project.python_versions(PROJECT)
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -83,6 +84,14 @@ def servers(session: nox.Session) -> None:
     """Every framework on a server, every server with an app."""
     session.install("--editable", ".", *TEST, *SERVERS)
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_servers.py", *session.posargs)
+
+
+@nox.session
+def stores(session: nox.Session) -> None:
+    """Sessions in Redis and PostgreSQL, and what happens when they, or the app's workers, are killed."""
+    session.install("--editable", ".", *TEST, *STORES)
+    everything = ("-m", "slow or not slow", "--forbid-skips")
+    session.run("python", "-m", "pytest", *everything, "tests/test_stores_real.py", *session.posargs)
 
 
 def empty(session: nox.Session, name: str) -> Path:
