@@ -94,6 +94,20 @@ def stores(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *everything, "tests/test_stores_real.py", *session.posargs)
 
 
+@nox.session
+def load(session: nox.Session) -> None:
+    """200 visitors at one time."""
+    session.install("--editable", ".", *TEST)
+    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", "tests/test_load.py", *session.posargs)
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """The websocket that failed with the Starlette of 2019."""
+    session.install("--editable", ".", "starlette==0.12.0", "pytest>=9", "time-machine", "trio")
+    session.run("python", "-m", "pytest", "tests/history", *session.posargs)
+
+
 def empty(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()) / name
     shutil.rmtree(folder, ignore_errors=True)

@@ -584,6 +584,36 @@ def test_a_late_change_of_a_session_that_began_with_this_response_is_saved(
     assert warnings(caplog) == []
 
 
+@pytest.mark.parametrize(
+    ("start", "more", "end"),
+    [
+        ("http.response.start", {"type": "http.response.body", "more_body": True}, {"type": "http.response.body"}),
+        ("websocket.accept", {"type": "websocket.send", "text": ""}, {"type": "websocket.close"}),
+    ],
+)
+def test_a_late_change_is_saved_before_the_response_ends_and_once_more_where_the_app_goes_on(
+    wrap: Wrap, store: Records, start: str, more: Any, end: Any
+) -> None:
+    saved: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        session["user"] = "ada"
+        await send({"type": start})
+        session["seen"] = 1
+        await send(more)
+        saved.extend(store.sessions.values())
+        await send(end)
+        saved.extend(store.sessions.values())
+        session["seen"] = 2
+
+    connection = start.partition(".")[0]
+    wrap(app, store=store).connect({"type": connection, "path": "/"}, [])
+
+    assert saved == [ADA, {"user": "ada", "seen": 1}]
+    assert list(store.sessions.values()) == [{"user": "ada", "seen": 2}]
+
+
 def test_a_late_change_of_a_session_without_end_is_saved_without_one(wrap: Wrap, store: Records) -> None:
     browser = wrap(app_that(log_in, late=put(seen=1)), store=store, max_age=None)
     browser.get()
@@ -658,6 +688,24 @@ def test_a_late_replacement_that_is_no_mapping_is_reported_and_the_record_left(
             " put a dict there, or delete the key to clear the session."
         )
     ]
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_a_change_on_a_websocket_that_is_closed_before_its_accept_is_saved_where_a_cookie_leads_to_it(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, signed_in: bool
+) -> None:
+    async def close(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["refused"] = 1
+        await send({"type": "websocket.close"})
+
+    browser = wrap(visit, store=store)
+    if signed_in:
+        browser.get("/login")
+    browser.app = SessionMiddleware(close, KEY, store=store)
+    browser.websocket("/ws")
+
+    assert list(store.sessions.values()) == [{"user": "ada", "refused": 1}] * signed_in
+    assert warnings(caplog) == [f"Session changes on '/ws' not saved: 'refused'. {TOO_LATE}"] * (not signed_in)
 
 
 OLD_SERVER = {"version": "3.0", "spec_version": "2.0"}

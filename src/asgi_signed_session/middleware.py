@@ -30,6 +30,7 @@ logger = logging.getLogger("asgi_signed_session")
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 _SECURE_SCHEMES = frozenset({"https", "wss"})
 _STARTS = (".response.start", ".accept")  # the ends of the types of messages that carry the response's headers
+_ENDS = (".response.body", ".close")  # and of those that end the response, where no more body follows
 
 
 class SessionMiddleware:
@@ -130,6 +131,9 @@ class SessionMiddleware:
             if message["type"].endswith(_STARTS):
                 answered = True
                 message = await self._add_stored_session(keeper, scope, session, message)
+            elif message["type"].endswith(_ENDS) and not message.get("more_body"):
+                # So that the visitor's next request finds it, however long the app goes on.
+                await self._save_late(keeper, scope, session)
             await send(message)
 
         try:
@@ -138,9 +142,7 @@ class SessionMiddleware:
             answered = True
         finally:
             session._stage = "ended"
-            self._take_late_replacement(scope, session)
-            if session._accessed and session._is_changed():
-                await self._save_late(keeper, scope, session, answered)
+            await self._save_late(keeper, scope, session, failed=not answered)
 
     async def _call_nested(self, outer: Session, scope: Scope, receive: Any, send: Any) -> None:
         """Calls the app inside another middleware of the same scope key, whose session is ``outer``."""
@@ -199,10 +201,13 @@ class SessionMiddleware:
                 self._report_unsaved(scope, session, str(error))
         return _add_headers(message, accept, set_cookie)
 
-    async def _save_late(self, keeper: StoreKeeper, scope: Scope, session: Session, answered: bool) -> None:
-        """Saves what has changed since the cookie went out, unless the app failed and gave no answer."""
+    async def _save_late(self, keeper: StoreKeeper, scope: Scope, session: Session, failed: bool = False) -> None:
+        """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
+        self._take_late_replacement(scope, session)
+        if not (session._accessed and session._is_changed()):
+            return
         try:
-            saved = answered and await keeper.save_late(session)
+            saved = not failed and await keeper.save_late(session)
         except SessionEndedError as error:
             self._report_unsaved(scope, session, str(error))
         else:
