@@ -169,6 +169,9 @@ HOSTILE = {
     "white space": b"session=" + b" " * MB + b"a" + b"\t" * MB,
     "white space before =": b"session" + b" " * MB + b"=a",
     "semicolons": b";" * MB,
+    "semicolons after the name": b"session;session" + b";" * MB,
+    "the name after space": b" session" * (MB // 8),
+    "the name with = after other names": b"xsession=;" * (MB // 10),
     "equals signs": b"session" + b"=" * MB,
     "no bytes of ASCII": b"session=" + b"\xff" * MB,
 }
@@ -188,8 +191,7 @@ def seconds_for(act: Callable[[], object]) -> float:
 def test_a_megabyte_takes_no_more_than_linear_time(shape: str) -> None:
     headers = cookie(HOSTILE[shape])
 
-    # It takes 0.1 s at most on the slowest of machines; a quadratic step takes minutes.
-    assert seconds_for(lambda: find_cookies(headers, NAME)) < 0.25
+    assert seconds_for(lambda: find_cookies(headers, NAME)) < 0.05  # a quadratic step takes minutes
 
 
 def test_many_headers_take_no_more_than_linear_time() -> None:
@@ -215,7 +217,7 @@ def test_a_hostile_megabyte_is_rejected_or_not_ours_in_no_time(shape: str) -> No
     candidates = find_cookies(cookie(HOSTILE[shape]), NAME)
     answers: list[Any] = []
 
-    assert seconds_for(lambda: answers.append(read(cookie(HOSTILE[shape])))) < 0.5
+    assert seconds_for(lambda: answers.append(read(cookie(HOSTILE[shape])))) < 0.05
     assert [(content, rejected is None) for content, rejected in answers] == [({}, not candidates)] * 3
 
 
@@ -232,6 +234,13 @@ def test_no_more_than_eight_candidates_are_tried() -> None:
 
     assert read(cookie(b"session=forged; " * 7 + good)) == [{"n": 1}, None]
     assert read(cookie(b"session=forged; " * 8 + good)) == [{}, "bad-signature"]
+
+
+def test_a_cookie_behind_the_name_in_999_other_names_is_found_and_behind_1000_is_not() -> None:
+    value = signed({"a": 1})
+
+    assert read(cookie(b"xsession=1; " * 999 + b"session=" + value)) == [{"a": 1}, None]
+    assert read(cookie(b"xsession=1; " * 1000 + b"session=" + value)) == [{}, None]
 
 
 def test_no_candidate_over_4096_bytes_is_tried() -> None:

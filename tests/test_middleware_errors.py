@@ -253,6 +253,31 @@ def test_a_late_change_reports_only_what_differs_from_what_went_out(
     assert unsaved(caplog) == (f"Session changes on '/' not saved: 'n'. {TOO_LATE}", "/", ["n"])
 
 
+def test_a_max_age_that_came_too_late_is_reported(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    def remember(scope: Any) -> None:
+        scope["session"].max_age = 60
+
+    wrap(app_that(put(user="ada"), late=remember)).get("/")
+
+    assert unsaved(caplog) == (
+        (
+            "Session changes on '/' not saved: its max_age."
+            " The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+        ),
+        "/",
+        [],
+    )
+
+
+def test_an_empty_sessions_max_age_is_nothing_to_report(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    def remember(scope: Any) -> None:
+        scope["session"].max_age = 60
+
+    wrap(app_that(nothing, late=remember)).get("/")
+
+    assert caplog.records == []
+
+
 def change_and_back(scope: Any) -> None:
     scope["session"]["n"] = 1
     del scope["session"]["n"]
@@ -493,6 +518,28 @@ def test_a_rejected_cookie_that_nobody_reads_is_not_logged(wrap: Wrap, caplog: p
     wrap(app_that(nothing)).get(headers=[(b"cookie", b"session=forged")])
 
     assert caplog.records == []
+
+
+def test_a_log_filter_may_read_the_session_whose_cookie_was_rejected(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    seen: list[Any] = []
+
+    def look(scope: Any) -> Any:
+        def note_user(_record: logging.LogRecord) -> bool:
+            seen.append(scope["session"].get("user"))
+            return True
+
+        logging.getLogger(LOGGER).addFilter(note_user)
+        try:
+            return scope["session"].rejected
+        finally:
+            logging.getLogger(LOGGER).removeFilter(note_user)
+
+    response = wrap(app_that(look)).get(headers=[(b"cookie", b"session=forged")])
+
+    assert (response.json(), seen) == ("bad-signature", [None])
 
 
 def test_no_record_holds_a_value_a_key_or_a_payload(wrap: Wrap, caplog: pytest.LogCaptureFixture, clock: Any) -> None:

@@ -14,6 +14,7 @@ from asgi_signed_session import SessionError, SessionMiddleware
 from .apps import App, app_that
 from .browser import Browser
 from .conftest import KEY, Wrap
+from .records import Records
 from .wire import cookie, set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -211,6 +212,31 @@ def test_what_is_no_mapping_in_the_outer_place_is_refused_though_the_inner_sessi
         SessionError, match="^" + re.escape("scope['session'] was replaced by a list; put a dict there")
     ):
         visit(app).get()
+
+
+@pytest.mark.parametrize(("act", "kept"), [(put(user="ada"), True), (lambda scope: scope["session"].clear(), False)])
+@pytest.mark.parametrize("store", [None, Records()])
+def test_an_error_page_carries_the_inner_cookie_where_the_outer_one_was_refused(
+    run: Any, act: Any, kept: bool, store: Any
+) -> None:
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        act(scope)
+        scope["cart"]["items"] = "x" * 5000
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        except SessionError:
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    inner = session_in("session", app, store=store)
+    browser = Browser(session_in("cart", inner, scope_key="cart"), run=run)
+    browser.cookies["session"] = "rejected"
+    response = browser.get()
+
+    assert response.start["status"] == 500
+    assert len(response.all(b"set-cookie")) == 1
+    assert list(browser.cookies) == ["session"] * kept
+    assert browser.cookies.get("session") != "rejected"
 
 
 def test_the_outer_session_is_back_after_the_inner_app_has_failed(run: Any) -> None:

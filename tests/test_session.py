@@ -8,6 +8,7 @@ import pickle
 import types
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
@@ -619,6 +620,34 @@ def test_the_flags_can_be_set_as_starlettes_can(open_in_state: Any) -> None:
         assert (session.accessed, session.modified) == (True, False)
         session["cart"].append("cup")
         assert session.modified is True
+    with open_in_state(CONTENT) as session:
+        session["cart"].append("mug")
+        session.accessed = False
+        assert (session.accessed, session.modified) == (True, True)  # or the change wouldn't be saved
+
+
+@dataclass
+class Context:
+    session: dict[str, Any]
+
+
+@each_state
+def test_a_dataclass_with_a_session_becomes_a_dict(open_in_state: Any) -> None:
+    with open_in_state(CONTENT) as session:
+        made = asdict(Context(session))["session"]
+
+        assert made == CONTENT
+        assert (type(made), made["cart"] is session["cart"]) == (Session, False)
+
+
+@each_state
+def test_the_class_of_any_session_makes_one_by_hand(open_in_state: Any) -> None:
+    with open_in_state(CONTENT) as session:
+        made = type(session)([("a", 1)], b=2)
+
+        assert (made, made.accessed, made.modified, made.id) == ({"a": 1, "b": 2}, False, False, None)
+        made["c"] = 3
+        assert (made, made.modified) == ({"a": 1, "b": 2, "c": 3}, True)
 
 
 @pytest.mark.parametrize("args", [(), ({"a": 1},), ([("a", 1)],), (iter([("a", 1)]),)])

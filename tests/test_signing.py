@@ -5,9 +5,11 @@ import pickle
 import sys
 import warnings
 from base64 import b64decode, b64encode
+from collections import ChainMap
 from collections.abc import Callable
 from datetime import datetime, timezone
 from hashlib import sha1
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -23,7 +25,7 @@ from asgi_signed_session import SessionMiddleware, SessionSigner, Unserializable
 
 from .apps import app_that
 from .browser import Browser
-from .conftest import KEY
+from .conftest import KEY, Wrap
 from .wire import make_signer, read_payload, sign, sign_payload
 
 NOW = 1_800_000_000  # Unix seconds
@@ -434,6 +436,29 @@ def test_the_payload_is_what_the_serializer_writes_and_reads(serializer: Any, pa
         assert value == sign_payload(payload)
         assert signer.loads(value) == {"a": ["ä"]}
         assert read(value, serializer=serializer) == [{"a": ["ä"]}, None]
+
+
+def test_a_serializer_that_takes_no_subclass_of_dict_is_given_a_dict(wrap: Wrap) -> None:
+    seen: list[type] = []
+
+    class Exact:
+        def dumps(self, content: Any) -> bytes:
+            seen.append(type(content))
+            return json.dumps(content).encode()
+
+        def loads(self, payload: bytes) -> Any:
+            return json.loads(payload)
+
+    wrap(app_that(lambda scope: scope["session"].update(a=1)), serializer=Exact()).get()
+
+    assert set(seen) == {dict}
+
+
+@pytest.mark.parametrize("make", [MappingProxyType, ChainMap])
+def test_the_signer_signs_any_mapping(make: Any) -> None:
+    signer = SessionSigner(KEY)
+
+    assert signer.loads(signer.dumps(make({"a": 1}))) == {"a": 1}
 
 
 def test_orjson_and_json_read_each_others() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from itertools import product
+from itertools import islice, product
 from typing import Literal
 
 Header = tuple[bytes, bytes]
@@ -13,6 +13,7 @@ SameSite = Literal["lax", "strict", "none"]
 
 MAX_COOKIE = 4096  # bytes of name and value together that a browser keeps (RFC 6265bis, 5.6)
 MAX_CANDIDATES = 8  # cookies of one name that are looked at; a browser sends one for each path and domain that fits
+MAX_PLACES = 1000  # where the name is seen in a header, in other names and values too; a browser sends 180 cookies
 
 # The header's name in each of its 64 spellings: 0.4 µs less for seven headers than len() and lower().
 _COOKIE = frozenset("".join(letters).encode() for letters in product(*zip("cookie", "COOKIE", strict=True)))
@@ -38,14 +39,22 @@ def find_cookies(headers: Iterable[Header], name: bytes) -> list[bytes]:
                 # Fast path, the header as browsers write it: 1.5 -> 1.0 µs, and other cookies cost nothing.
                 found.append(after.partition(b";")[0].strip(_AROUND_VALUE))
             elif name in cookies:
-                found += [value.strip(_AROUND_VALUE) for value in _pattern_of(name).findall(cookies)]
+                found += islice(_find_each(cookies, name), MAX_CANDIDATES)
     return found[:MAX_CANDIDATES]
+
+
+def _find_each(cookies: bytes, name: bytes) -> Iterator[bytes]:
+    # By the name, a literal, and from there back to the ";": 1 ms for 1 MB without it. Linear, as each match ends at
+    # a ";" and none looks back beyond the last.
+    for match in islice(_pattern_of(name).finditer(cookies), MAX_PLACES):
+        start = match.start()
+        if not cookies[cookies.rfind(b";", 0, start) + 1 : start].strip(b" \t"):
+            yield match[1].strip(_AROUND_VALUE)
 
 
 @cache
 def _pattern_of(name: bytes) -> re.Pattern[bytes]:
-    # Linear: whatever is tried and fails after a ";" ends before the next one.
-    return re.compile(rb"(?:^|;)[ \t]*" + re.escape(name) + rb"[ \t]*=([^;]*)")
+    return re.compile(re.escape(name) + rb"[ \t]*=([^;]*)")
 
 
 class SetCookie:

@@ -26,10 +26,10 @@ class BaseKeeper:
 
     def _reject(self, session: Session, reason: Rejection | None) -> None:
         """Makes ``session`` a new one; ``reason``: why the cookie that came was not used."""
-        if reason is not None:
+        session._fill({}, rejected=reason)
+        if reason is not None:  # once it is filled: a log filter may read the session
             extra = {"event": "session.rejected", "reason": reason}
             logger.debug("Session cookie %r rejected: %s", self.session_cookie, reason, extra=extra)
-        session._fill({}, rejected=reason)
 
     def _time(self, session: Session) -> tuple[Metadata, int | None, int | None]:
         """The metadata of ``session`` if it is signed now, and seconds until the browser drops it and until it ends."""

@@ -180,9 +180,12 @@ class SessionMiddleware:
         accept = message["type"].endswith(".accept")
         if not session._accessed or (accept and not _accept_takes_headers(scope)):
             return message
+        # A second start, of an error page, comes where the first has not gone out, so the cookie hasn't either.
         set_cookie = None
         if session._changed or session._stale or (session._fingerprint is not None and session._is_changed()):
-            set_cookie = self._keeper.save(session, self._is_secure(scope))
+            set_cookie = session._set_cookie = self._keeper.save(session, self._is_secure(scope))
+        elif session._committed:
+            set_cookie = session._set_cookie
         return _add_headers(message, accept, set_cookie)
 
     async def _add_stored_session(
@@ -196,9 +199,11 @@ class SessionMiddleware:
         set_cookie = None
         if session._stale or session._is_changed():
             try:
-                set_cookie = await keeper.save(session, self._is_secure(scope))
+                set_cookie = session._set_cookie = await keeper.save(session, self._is_secure(scope))
             except SessionEndedError as error:
                 self._report_unsaved(scope, session, str(error))
+        elif session._committed:
+            set_cookie = getattr(session, "_set_cookie", None)
         return _add_headers(message, accept, set_cookie)
 
     async def _save_late(self, keeper: StoreKeeper, scope: Scope, session: Session, failed: bool = False) -> None:
@@ -245,8 +250,12 @@ class SessionMiddleware:
 
     def _report_unsaved(self, scope: Scope, session: Session, why: str) -> None:
         """Warns of changes that no connection will see again."""
-        if keys := self._signer.find_changes(session._payload, session):
-            path, names = scope.get("path"), ", ".join(map(repr, keys))
+        keys = self._signer.find_changes(session._payload, session)
+        changes = list(map(repr, keys))
+        if session and self._signer.is_max_age_new(session._payload, session._metadata):
+            changes.append("its max_age")
+        if changes:
+            path, names = scope.get("path"), ", ".join(changes)
             extra = {"event": "session.unsaved", "path": path, "keys": keys}
             logger.warning("Session changes on %r not saved: %s. %s", path, names, why, extra=extra)
 

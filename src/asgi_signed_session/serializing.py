@@ -33,9 +33,10 @@ def prepare_serializer(serializer: Serializer) -> tuple[Dumps, Loads]:
     if not (callable(getattr(serializer, "dumps", None)) and callable(getattr(serializer, "loads", None))):
         raise TypeError(f"serializer={serializer!r} needs functions dumps and loads, as json and orjson have.")
     dumps: Callable[[Any], Any] = serializer.dumps
+    # dict(): some take no subclass of it, others write which subclass it is.
     if isinstance(dumps({}), str):
-        return lambda content: dumps(content).encode(), lambda payload: serializer.loads(payload.decode())
-    return dumps, serializer.loads
+        return lambda content: dumps(dict(content)).encode(), lambda payload: serializer.loads(payload.decode())
+    return lambda content: dumps(dict(content)), serializer.loads
 
 
 def _make_json_dumps() -> Dumps:

@@ -71,6 +71,7 @@ class Session(dict[str, Any]):
         "_outer",
         "_payload",
         "_refused",
+        "_set_cookie",
         "_source",
         "_stage",
         "_stale",
@@ -91,6 +92,7 @@ class Session(dict[str, Any]):
     _outer: Session  # the session that this one hides in its scope; unset where there is none
     _payload: bytes | None  # as it came or as it was last written; None: no cookie came that was used
     _refused: object  # what an app has put in its place that is no mapping
+    _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
     _source: Any
     _stage: Stage
     _stale: bool  # to be signed anew though unchanged
@@ -99,8 +101,11 @@ class Session(dict[str, Any]):
     signed_at: int | None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._fill_by_hand(dict(*args, **kwargs))
+
+    def _fill_by_hand(self, content: dict[str, Any]) -> None:
         self._stage = "ended"
-        self._fill(dict(*args, **kwargs))
+        self._fill(content)
         self._accessed = False
 
     @classmethod
@@ -141,7 +146,7 @@ class Session(dict[str, Any]):
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
-        self._accessed = value
+        self._accessed = value or self.modified
 
     @property
     def modified(self) -> bool:
@@ -251,6 +256,7 @@ class Session(dict[str, Any]):
     def _give_up(self) -> None:
         """Takes the present state as one that can't be saved and need not be tried again."""
         self._commit(self._payload)
+        self._set_cookie = None
         if not isinstance(self._fingerprint, bytes):
             self._fingerprint = None
 
@@ -314,7 +320,11 @@ class UnreadSession(Session):
     __init__ = dict.__init__  # pyright: ignore[reportAssignmentType]
 
     def mark_accessed(self) -> None:
-        self._keeper.load(self, self._source)
+        keeper = getattr(self, "_keeper", None)
+        if keeper is None:  # type(session)(...), as dataclasses.asdict makes it
+            self._fill_by_hand(dict(dict.items(self)))
+        else:
+            keeper.load(self, self._source)
 
 
 def _load_first(name: str) -> Callable[..., Any]:

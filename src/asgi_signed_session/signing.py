@@ -144,7 +144,7 @@ class SessionSigner:
 
     def dumps(self, session: Mapping[str, Any]) -> str:
         """``session`` as a cookie value, signed now. Raises ``UnserializableSessionError``."""
-        return self.write(session)[1].decode("ascii")
+        return self.write(dict(session))[1].decode("ascii")
 
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
         """What ``dumps`` was given. ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first.
@@ -227,6 +227,11 @@ class SessionSigner:
             content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
         return [key for key in {**before, **content} if self._dump_key(before, key) != self._dump_key(content, key)]
 
+    def is_max_age_new(self, payload: bytes | None, metadata: Metadata) -> bool:
+        """Whether ``metadata`` has another ``max_age`` than ``payload`` (``None``: an empty session)."""
+        before: dict[str, Any] = self._loads(payload) if payload else {}
+        return _max_age_in(before.get(METADATA_KEY, {})) != _max_age_in(metadata)
+
     def _dump_key(self, content: Mapping[str, Any], key: str) -> object:
         try:
             return self._dumps({key: content[key]})
@@ -283,6 +288,10 @@ def rejection_of(error: BadData) -> Literal["bad-signature", "expired", "malform
     if isinstance(error, SignatureExpired):
         return "expired"
     return "bad-signature" if isinstance(error, BadSignature) else "malformed"
+
+
+def _max_age_in(metadata: Metadata) -> int | Literal[False] | None:
+    return metadata.get("max_age", False)
 
 
 def _read_metadata(metadata: Any) -> tuple[int, Metadata]:

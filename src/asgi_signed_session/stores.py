@@ -92,8 +92,8 @@ class StoreKeeper(BaseKeeper):
     def load(self, session: UnreadSession, source: Found) -> None:
         """Fills ``session`` with what was found for it."""
         if source.id is None:
-            self._reject(session, source.rejected)
             session._id = session._key = session._end = None
+            self._reject(session, source.rejected)
             return
         session._fill(*source[:6])
         session._id = source.id
