@@ -1,4 +1,4 @@
-"""What .ci/run tries beyond `make test`: other Pythons, the wheel, Starlette's own tests, the lowest versions."""
+"""What .ci/run tries beyond `make test`: other Pythons, the wheel, Starlette's tests, the lowest versions, Chromium."""
 
 from __future__ import annotations
 
@@ -75,6 +75,16 @@ def lowest(session: nox.Session) -> None:
     lowest = [bound.replace(">=", "==") for bound in PROJECT["project"]["dependencies"]]
     session.install("--editable", ".", *lowest, *TEST)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The demo and the cookie's attributes in Chromium, which must be there: no test may skip."""
+    session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "browser"))
+    result = session.run("python", "-m", "pytest", "-rs", "tests/browser_tests", *session.posargs, silent=True)
+    session.log(str(result))
+    if "SKIPPED" in str(result):
+        session.error("a test was skipped")
 
 
 def empty(session: nox.Session, name: str) -> Path:

@@ -40,6 +40,10 @@ class Chromium(NamedTuple):
         return context
 
 
+def read_jar(person: BrowserContext) -> list[dict[str, Any]]:
+    return [dict(cookie) for cookie in person.cookies()]
+
+
 class Certificate(NamedTuple):
     certfile: Path
     keyfile: Path
@@ -99,7 +103,7 @@ def page(person: BrowserContext) -> Page:
 
 
 @pytest.fixture(scope="package")
-def browser(chromium: Chromium) -> Generator[Browser]:  # type: ignore[override]
+def browser(chromium: Chromium) -> Generator[Browser]:
     with chromium.playwright.chromium.launch(**chromium.options) as launched:
         yield launched
 

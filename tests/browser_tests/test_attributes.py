@@ -13,6 +13,7 @@ from asgi_signed_session.cookies import MAX_COOKIE
 
 from ..conftest import KEY
 from .app import FULL
+from .conftest import read_jar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ def open_a_websocket(page: Page, url: str) -> Any:
 def list_cookies(person: BrowserContext) -> list[dict[str, Any]]:
     """The browser's jar but for values and times, which differ."""
     varied = {"value", "expires", "_crHasCrossSiteAncestor"}
-    return [{key: value for key, value in cookie.items() if key not in varied} for cookie in person.cookies()]
+    return [{key: value for key, value in cookie.items() if key not in varied} for cookie in read_jar(person)]
 
 
 def kept(**attributes: Any) -> dict[str, Any]:
@@ -119,19 +120,19 @@ def test_the_browser_keeps_the_cookie_for_max_age(
 ) -> None:
     visit(page, at("shop.test", f"{path}/login"))
 
-    [cookie] = person.cookies()
+    [cookie] = read_jar(person)
     now = page.evaluate("Date.now() / 1000")
     assert cookie["expires"] == (-1 if max_age is None else pytest.approx(now + max_age, abs=60))
 
 
 def test_a_script_can_neither_read_nor_overwrite_the_cookie(person: BrowserContext, page: Page, at: At) -> None:
     visit(page, at("shop.test", "defaults/login"))
-    before = person.cookies()
+    before = read_jar(person)
 
     page.evaluate("document.cookie = 'session=forged; path=/; secure'")
 
     assert page.evaluate("document.cookie") == ""
-    assert person.cookies() == before
+    assert read_jar(person) == before
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_a_cookie_with_a_domain_is_deleted_from_a_subdomain_too(person: BrowserC
     visit(page, at("shop.test", "domain/login"))
 
     assert visit(page, at("www.shop.test", "domain/logout")) == {}
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
 
 # Secure.
@@ -183,7 +184,7 @@ def test_a_session_begun_on_http_is_kept_from_http_once_it_is_written_on_https(
 def test_https_only_sets_no_cookie_that_http_would_keep(person: BrowserContext, page: Page, at: At) -> None:
     visit(page, at("shop.test", "always-secure/login", "http"))
 
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
 
 # SameSite: what comes along from a page of another site.
@@ -228,7 +229,7 @@ def test_an_iframe_of_another_site_keeps_no_session_but_with_same_site_none(
 ) -> None:
     embed(page, at("other.test", "defaults/whoami"), at("shop.test", f"{same_site}/login"))
 
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
 
 def test_a_partitioned_session_is_another_one_within_each_site(person: BrowserContext, page: Page, at: At) -> None:
@@ -247,7 +248,7 @@ def test_a_partitioned_session_is_another_one_within_each_site(person: BrowserCo
 
     assert within("first.test", "whoami") == {}
     assert within("second.test", "whoami") == {"user": "zoe"}
-    assert [cookie.get("partitionKey") for cookie in person.cookies()] == ["https://second.test"]
+    assert [cookie.get("partitionKey") for cookie in read_jar(person)] == ["https://second.test"]
 
 
 def test_a_session_that_is_not_partitioned_is_the_same_within_each_site(
@@ -263,7 +264,7 @@ def test_a_session_that_is_not_partitioned_is_the_same_within_each_site(
 
     within("second.test", "logout")
 
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
 
 @pytest.mark.parametrize(("path", "session"), [("none", {}), ("partitioned", ADA)])
@@ -285,14 +286,14 @@ def test_a_cookie_set_on_a_handshake_is_in_the_jar_and_on_the_next_page_and_is_d
     scheme: str, person: BrowserContext, page: Page, at: At
 ) -> None:
     page.goto(at("shop.test", "defaults/whoami", scheme))
-    before = person.cookies()
+    before = read_jar(person)
 
     assert open_a_websocket(page, at("shop.test", "defaults/login", scheme)) == ADA
     assert (before, list_cookies(person)) == ([], [kept(secure=scheme == "https")])
     assert visit(page, at("shop.test", "defaults/whoami", scheme)) == ADA
 
     assert open_a_websocket(page, at("shop.test", "defaults/logout", scheme)) == {}
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
 
 # What we hold for the browser's rules is what it does.
@@ -304,7 +305,7 @@ def test_a_session_at_exactly_our_limit_is_kept(person: BrowserContext, page: Pa
 
     visit(page, at("shop.test", f"{FULL}/login?{user}"))
 
-    [cookie] = person.cookies()
+    [cookie] = read_jar(person)
     assert len(cookie["name"] + cookie["value"]) == MAX_COOKIE
     assert visit(page, at("shop.test", f"{FULL}/whoami")) == {"user": user}
 
@@ -336,4 +337,4 @@ def test_what_we_refuse_the_browser_drops(
 ) -> None:
     page.goto(at("shop.test", f"by-hand?{quote(cookie)}"))
 
-    assert [f"{c['name']}={c['value']}" for c in person.cookies()] == ([cookie.partition(";")[0]] if is_kept else [])
+    assert [f"{c['name']}={c['value']}" for c in read_jar(person)] == ([cookie.partition(";")[0]] if is_kept else [])

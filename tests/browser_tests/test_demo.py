@@ -11,6 +11,7 @@ import pytest
 from asgi_signed_session import SessionSigner
 
 from ..test_examples import KEY, OLD_KEY, SIGNER, Server, running
+from .conftest import read_jar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -31,6 +32,10 @@ class Seen(NamedTuple):
     visits: int
     notes: list[str]
     handshakes: int
+
+
+# What the scheme makes no difference to.
+on_http = pytest.mark.parametrize("run_demo", ["http"], indirect=True)
 
 
 def look(page: Page) -> Seen:
@@ -69,7 +74,7 @@ def sign_out(page: Page) -> None:
 
 def read_cookie(person: BrowserContext) -> Any:
     """Verify the one cookie that the browser has, and say what it signs."""
-    [cookie] = person.cookies()
+    [cookie] = read_jar(person)
     return SIGNER.loads(cookie["value"])
 
 
@@ -126,7 +131,7 @@ def test_a_person_uses_the_whole_page(demo: Server, page: Page, person: BrowserC
     sign_out(page)
     assert look(page) == Seen("Hello, stranger", 0, [], 0)
     assert page.get_by_text("No session cookie came with this request.").is_visible()
-    assert person.cookies() == []
+    assert read_jar(person) == []
 
     page.get_by_role("link", name="Start a new one").click()
     assert look(page) == Seen("Hello, stranger", 1, [], 0)
@@ -134,7 +139,7 @@ def test_a_person_uses_the_whole_page(demo: Server, page: Page, person: BrowserC
 
 def test_the_page_shows_the_cookie_as_the_browser_has_it(demo: Server, page: Page, person: BrowserContext) -> None:
     page.goto(demo.url)
-    [cookie] = person.cookies()
+    [cookie] = read_jar(person)
     page.reload()
 
     assert page.inner_text("#cookie") == f"session={cookie['value']}"
@@ -147,7 +152,7 @@ def test_the_cookie_of_a_websockets_handshake_is_in_the_jar_before_any_other_req
     demo: Server, page: Page, person: BrowserContext
 ) -> None:
     page.goto(f"{demo.url}/signed-out")  # which sets none
-    before = person.cookies()
+    before = read_jar(person)
 
     open_a_websocket(page)
 
@@ -207,10 +212,11 @@ def test_an_open_tab_goes_on_after_a_restart_of_the_server(
 
     assert (after, said) == (seen._replace(visits=after.visits), notice)
     assert after.visits == (4 if seen.notes else 1)
-    [cookie] = person.cookies()
+    [cookie] = read_jar(person)
     assert SessionSigner(key).loads(cookie["value"])["visits"] == after.visits
 
 
+@on_http
 @pytest.mark.parametrize(
     ("choices", "visits"),
     [
@@ -235,6 +241,7 @@ def test_a_session_outlives_the_browser_if_it_is_to_be_remembered(
         assert page.get_by_label("Remember for 30 days").is_checked() == (visits > 1)
 
 
+@on_http
 def test_a_note_too_large_is_refused_and_the_session_stays(demo: Server, page: Page) -> None:
     page.goto(demo.url)
     add_note(page, "tea")
@@ -249,6 +256,7 @@ def test_a_note_too_large_is_refused_and_the_session_stays(demo: Server, page: P
 # The page itself.
 
 
+@on_http
 def test_all_but_the_websocket_works_without_javascript(demo: Server, open_private: Callable[..., Page]) -> None:
     page = open_private(java_script_enabled=False)
     page.goto(demo.url)
@@ -266,6 +274,7 @@ def test_all_but_the_websocket_works_without_javascript(demo: Server, open_priva
     assert look(page) == Seen("Hello, stranger", 0, [], 0)
 
 
+@on_http
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
 def test_nothing_sticks_out_of_the_page_however_narrow(width: int, demo: Server, page: Page) -> None:
     page.set_viewport_size({"width": width, "height": 800})
@@ -300,6 +309,7 @@ CONTRASTS = """() => {
 }"""
 
 
+@on_http
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(scheme: Any, demo: Server, page: Page) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -313,6 +323,7 @@ def test_every_text_stands_out_from_its_ground(scheme: Any, demo: Server, page: 
     assert {text: contrast for text, contrast in contrasts if contrast < 4.5} == {}  # WCAG 2.2, 1.4.3
 
 
+@on_http
 def test_everything_to_press_or_fill_in_has_a_name_of_its_own(demo: Server, page: Page) -> None:
     page.goto(demo.url)
 
