@@ -329,13 +329,7 @@ def main() -> None:
     app = create_app()
     listener = open_socket(options.port)
     print(f"http{'s' * options.https}://{HOST}:{listener.getsockname()[1]}/  (Ctrl+C stops it)", flush=True)
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        ssl_certfile=options.certfile,
-        ssl_keyfile=options.keyfile,
-        timeout_graceful_shutdown=1,  # a browser leaves the end of an idle TLS connection unanswered for half a minute
-    )
+    config = uvicorn.Config(app, log_level="warning", ssl_certfile=options.certfile, ssl_keyfile=options.keyfile)
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 

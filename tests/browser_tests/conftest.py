@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 At = Callable[..., str]
 
-# Chromium doesn't answer the end of an idle TLS connection, for which a server waits 30 seconds.
+# Otherwise the server waits half a minute for the end of some of Chromium's TLS connections.
 HASTE = ("--timeout-graceful-shutdown=1",)
 
 
