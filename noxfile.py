@@ -108,6 +108,13 @@ def history(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/history", *session.posargs)
 
 
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The demo and the cookie's attributes in Chromium."""
+    session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "browser"))
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/browser_tests", *session.posargs)
+
+
 def empty(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()) / name
     shutil.rmtree(folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 const button = document.getElementById("connect");
 const received = document.getElementById("received");
 
+document.getElementById("scriptless").hidden = true;
 button.hidden = false;
 button.addEventListener("click", () => {
   const scheme = location.protocol === "https:" ? "wss" : "ws";

@@ -47,6 +47,9 @@ Form = dict[str, str]
 
 SESSIONS = Path(__file__).parent.parent / ".demo-sessions"  # of --store disk
 
+IN_COOKIE = "in one signed cookie. The server keeps nothing"
+IN_STORE = "on the server. The cookie carries a signed random id"
+
 PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
@@ -256,6 +259,7 @@ def render_cookie(cookie: str, record: str | None) -> dict[str, object]:
         "payload": escape(payload),
         "timestamp": escape(timestamp),
         "signature": escape(signature),
+        "place": IN_COOKIE if record is None else IN_STORE,
         "inside": escape(
             decode_payload(payload) if record is None else f"a random id; the store has the data under\n{record}"
         ),

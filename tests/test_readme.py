@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from importlib.metadata import metadata
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,14 @@ def test_the_cookie_on_the_wire_is_one_and_is_taken_apart_as_shown(names: dict[s
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
 def test_every_link_into_the_repository_leads_somewhere(link: str) -> None:
     assert (ROOT / link).exists()
+
+
+def test_the_page_on_pypi_leads_into_no_repository() -> None:
+    page = metadata("asgi-signed-session").json["description"]
+
+    assert isinstance(page, str)
+    assert page.startswith("# asgi-signed-session\n")
+    assert re.findall(r"\]\((?!https?:|#)[^)]*\)", page) == []
 
 
 def test_every_link_within_the_page_leads_to_a_heading() -> None:

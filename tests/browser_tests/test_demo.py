@@ -1,0 +1,344 @@
+"""The demo as a person uses it: every click in Chromium, every restart a real one."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from asgi_signed_session import SessionSigner
+
+from ..servers import Server, running
+from ..test_demo import KEY, OLD_KEY, SIGNER
+from .conftest import read_jar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from playwright.sync_api import BrowserContext, Page
+
+    from .conftest import Certificate, Chromium
+
+    RunDemo = Callable[..., AbstractContextManager[Server]]
+
+
+class Seen(NamedTuple):
+    """What a person sees of their session."""
+
+    greeting: str
+    visits: int
+    notes: list[str]
+    handshakes: int
+
+
+# What the scheme makes no difference to.
+on_http = pytest.mark.parametrize("run_demo", ["http"], indirect=True)
+
+
+def look(page: Page) -> Seen:
+    return Seen(
+        page.inner_text("#greeting"),
+        int(page.inner_text("#visits")),
+        page.locator("#notes li:not(.none)").all_inner_texts(),
+        int(page.inner_text("#handshakes")),
+    )
+
+
+def save_name(page: Page, name: str) -> None:
+    page.get_by_label("Your name").fill(name)
+    page.get_by_role("button", name="Save name").click()
+
+
+def add_note(page: Page, note: str) -> None:
+    page.get_by_label("Another note").fill(note)
+    page.get_by_label("Another note").press("Enter")
+    page.locator("#notes li", has_text=note).wait_for()
+
+
+def remember(page: Page, *, ticked: bool) -> None:
+    page.get_by_label("Remember for 30 days").set_checked(ticked)
+    page.get_by_role("button", name="Save choice").click()
+
+
+def open_a_websocket(page: Page) -> None:
+    page.get_by_role("button", name="Open a websocket").click()
+    page.get_by_text("Accepted, and the cookie with it.").wait_for()
+
+
+def sign_out(page: Page) -> None:
+    page.get_by_role("button", name="Sign out").click()
+
+
+def read_cookie(person: BrowserContext) -> Any:
+    """Verify the one cookie that the browser has, and say what it signs."""
+    [cookie] = read_jar(person)
+    return SIGNER.loads(cookie["value"])
+
+
+@pytest.fixture(scope="module", params=["http", "https"])
+def run_demo(request: pytest.FixtureRequest, certificate: Certificate) -> RunDemo:
+    """Runs the demo: ``run_demo(KEY, fallbacks=OLD_KEY, port=port)``."""
+    tls = ("--https", f"--certfile={certificate.certfile}", f"--keyfile={certificate.keyfile}")
+
+    @contextmanager
+    def run(key: str = KEY, *, fallbacks: str = "", port: int = 0) -> Generator[Server]:
+        arguments = ("examples/demo.py", f"--port={port}", *(tls if request.param == "https" else ()))
+        with running(*arguments, SESSION_SECRET=key, SESSION_SECRET_FALLBACKS=fallbacks) as server:
+            yield server
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def demo(run_demo: RunDemo) -> Generator[Server]:
+    with run_demo() as server:
+        yield server
+
+
+@pytest.fixture
+def page(person: BrowserContext) -> Generator[Page]:
+    """A tab in which nothing may go wrong unseen: no script's error, nothing that the policy forbids."""
+    wrong: list[str] = []
+    page = person.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type in {"warning", "error"} else None)
+    yield page
+    assert wrong == []
+
+
+def test_a_person_uses_the_whole_page(demo: Server, page: Page, person: BrowserContext) -> None:
+    page.goto(demo.url)
+    assert look(page) == Seen("Hello, stranger", 1, [], 0)
+
+    save_name(page, "Ada <b>")
+    assert look(page) == Seen("Hello, Ada <b>", 2, [], 0)
+
+    add_note(page, "tea")
+    add_note(page, "jam & <butter>")
+    assert look(page) == Seen("Hello, Ada <b>", 4, ["tea", "jam & <butter>"], 0)
+
+    open_a_websocket(page)
+    assert look(page) == Seen("Hello, Ada <b>", 4, ["tea", "jam & <butter>"], 1)
+
+    page.get_by_role("link", name="next visit").click()
+    assert look(page) == Seen("Hello, Ada <b>", 5, ["tea", "jam & <butter>"], 1)
+    sent = {"visits": 4, "name": "Ada <b>", "notes": ["tea", "jam & <butter>"], "handshakes": 1}
+    assert all(f'"{key}"' in page.inner_text("#inside") for key in sent)
+
+    sign_out(page)
+    assert look(page) == Seen("Hello, stranger", 0, [], 0)
+    assert page.get_by_text("No session cookie came with this request.").is_visible()
+    assert read_jar(person) == []
+
+    page.get_by_role("link", name="Start a new one").click()
+    assert look(page) == Seen("Hello, stranger", 1, [], 0)
+
+
+def test_the_page_shows_the_cookie_as_the_browser_has_it(demo: Server, page: Page, person: BrowserContext) -> None:
+    page.goto(demo.url)
+    [cookie] = read_jar(person)
+    page.reload()
+
+    assert page.inner_text("#cookie") == f"session={cookie['value']}"
+    assert page.get_by_text(f"{len('session' + cookie['value'])} of 4096 bytes").is_visible()
+    assert cookie["secure"] == demo.url.startswith("https")
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["expires"]) == (True, "Lax", -1)
+
+
+def test_the_cookie_of_a_websockets_handshake_is_in_the_jar_before_any_other_request(
+    demo: Server, page: Page, person: BrowserContext
+) -> None:
+    page.goto(f"{demo.url}/signed-out")  # which sets none
+    before = read_jar(person)
+
+    open_a_websocket(page)
+
+    assert before == []
+    assert read_cookie(person) == {"handshakes": 1}
+    page.goto(demo.url)
+    assert look(page) == Seen("Hello, stranger", 1, [], 1)
+
+
+def test_two_tabs_share_one_session(demo: Server, page: Page, person: BrowserContext) -> None:
+    page.goto(demo.url)
+    other = person.new_page()
+    other.goto(demo.url)
+
+    save_name(page, "Ada")
+    add_note(other, "tea")
+    open_a_websocket(page)
+    other.reload()
+    page.reload()
+
+    assert look(page) == look(other)._replace(visits=6) == Seen("Hello, Ada", 6, ["tea"], 1)
+
+    sign_out(other)
+    page.reload()
+
+    assert look(page) == Seen("Hello, stranger", 1, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("key", "fallbacks", "seen", "notice"),
+    [
+        pytest.param(OLD_KEY, "", Seen("Hello, Ada", 3, ["tea"], 1), "", id="the same key"),
+        pytest.param(KEY, OLD_KEY, Seen("Hello, Ada", 3, ["tea"], 1), "", id="a new key"),
+        pytest.param(
+            KEY,
+            "",
+            Seen("Hello, stranger", 1, [], 0),
+            "The cookie that came was not used (bad-signature), so this is a new session.",
+            id="a new key and the old one forgotten",
+        ),
+    ],
+)
+def test_an_open_tab_goes_on_after_a_restart_of_the_server(
+    key: str, fallbacks: str, seen: Seen, notice: str, run_demo: RunDemo, page: Page, person: BrowserContext
+) -> None:
+    with run_demo(OLD_KEY) as first:
+        page.goto(first.url)
+        save_name(page, "Ada")
+        add_note(page, "tea")
+        open_a_websocket(page)
+
+    with run_demo(key, fallbacks=fallbacks, port=int(first.url.rpartition(":")[2])) as second:
+        assert second.url == first.url
+        page.reload()
+        after = look(page)
+        said = page.locator(".notice").inner_text()
+
+    assert (after, said) == (seen._replace(visits=after.visits), notice)
+    assert after.visits == (4 if seen.notes else 1)
+    [cookie] = read_jar(person)
+    assert SessionSigner(key).loads(cookie["value"])["visits"] == after.visits
+
+
+@on_http
+@pytest.mark.parametrize(
+    ("choices", "visits"),
+    [
+        pytest.param([], 1, id="not remembered"),
+        pytest.param([True], 3, id="remembered"),
+        pytest.param([True, False], 1, id="remembered, then not"),
+    ],
+)
+def test_a_session_outlives_the_browser_if_it_is_to_be_remembered(
+    choices: list[bool], visits: int, demo: Server, chromium: Chromium, tmp_path: Path
+) -> None:
+    with chromium.open_profile(tmp_path) as person:
+        page = person.new_page()
+        page.goto(demo.url)
+        for ticked in choices:
+            remember(page, ticked=ticked)
+
+    with chromium.open_profile(tmp_path) as person:
+        page = person.new_page()
+        page.goto(demo.url)
+        assert look(page).visits == visits
+        assert page.get_by_label("Remember for 30 days").is_checked() == (visits > 1)
+
+
+@on_http
+def test_a_note_too_large_is_refused_and_the_session_stays(demo: Server, page: Page) -> None:
+    page.goto(demo.url)
+    add_note(page, "tea")
+
+    page.get_by_label("Another note").fill("x" * 5000)
+    page.get_by_role("button", name="Add").click()
+
+    assert "That does not fit" in page.inner_text(".notice")
+    assert look(page) == Seen("Hello, stranger", 2, ["tea"], 0)
+
+
+# The page itself.
+
+
+@on_http
+def test_all_but_the_websocket_works_without_javascript(demo: Server, open_private: Callable[..., Page]) -> None:
+    page = open_private(java_script_enabled=False)
+    page.goto(demo.url)
+    save_name(page, "Ada")
+    add_note(page, "tea")
+    remember(page, ticked=True)
+
+    assert look(page) == Seen("Hello, Ada", 4, ["tea"], 0)
+    assert page.get_by_label("Remember for 30 days").is_checked()
+    assert page.get_by_text("This part alone needs JavaScript.").is_visible()
+    assert page.get_by_role("button", name="Open a websocket").count() == 0
+
+    sign_out(page)
+
+    assert look(page) == Seen("Hello, stranger", 0, [], 0)
+
+
+@on_http
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_nothing_sticks_out_of_the_page_however_narrow(width: int, demo: Server, page: Page) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(demo.url)
+    save_name(page, "W" * 40)
+    add_note(page, "w" * 400)
+    page.reload()
+
+    out = """() => [...document.querySelectorAll("body *:not(input)")]
+        .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth
+            || element.clientWidth && element.scrollWidth > element.clientWidth)
+        .map(element => element.outerHTML)"""
+    assert page.evaluate(out) == []
+
+
+CONTRASTS = """() => {
+    const luminance = color => {
+        const parts = color.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255)
+        const [r, g, b] = parts.map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+    const background = element => {
+        const color = getComputedStyle(element).backgroundColor
+        return color === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : color
+    }
+    const hasText = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())
+    return [...document.querySelectorAll("body *")]
+        .filter(element => element.checkVisibility() && hasText(element))
+        .map(element => {
+            const pair = [luminance(getComputedStyle(element).color), luminance(background(element))].sort()
+            return [element.outerHTML, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)]
+        })
+}"""
+
+
+@on_http
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(scheme: Any, demo: Server, page: Page) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.goto(demo.url)
+    add_note(page, "tea")
+    page.goto(f"{demo.url}/too-large")
+
+    contrasts = page.evaluate(CONTRASTS)
+
+    assert len(contrasts) > 20
+    assert {text: contrast for text, contrast in contrasts if contrast < 4.5} == {}  # WCAG 2.2, 1.4.3
+
+
+@on_http
+def test_everything_to_press_or_fill_in_has_a_name_of_its_own(demo: Server, page: Page) -> None:
+    page.goto(demo.url)
+
+    tree = page.locator("body").aria_snapshot()
+
+    assert re.findall(r"- (button|textbox|checkbox|link)(?: \"(.*?)\")?", tree) == [
+        ("textbox", "Your name"),
+        ("button", "Save name"),
+        ("textbox", "Another note"),
+        ("button", "Add"),
+        ("button", "Open a websocket"),
+        ("checkbox", "Remember for 30 days"),
+        ("button", "Save choice"),
+        ("button", "Sign out"),
+        ("link", "next visit"),
+    ]
