@@ -610,9 +610,6 @@ def test_marking_a_session_modified_keeps_its_content(open_in_state: Any) -> Non
 @each_state
 def test_the_flags_can_be_set_as_starlettes_can(open_in_state: Any) -> None:
     with open_in_state(CONTENT) as session:
-        session.accessed = True
-        assert (session.accessed, session.modified, dict(session)) == (True, False, CONTENT)
-    with open_in_state(CONTENT) as session:
         session.modified = True
         assert (session.accessed, session.modified, dict(session)) == (True, True, CONTENT)
         session["cart"].append("mug")
@@ -624,6 +621,23 @@ def test_the_flags_can_be_set_as_starlettes_can(open_in_state: Any) -> None:
         session["cart"].append("mug")
         session.accessed = False
         assert (session.accessed, session.modified) == (True, True)  # or the change wouldn't be saved
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_setting_accessed_reads_nothing(value: bool) -> None:
+    with open_session(CONTENT) as session:
+        session.accessed = value
+        assert (session.accessed, session.modified) == (False, False)
+        assert session["a"] == CONTENT["a"]
+        assert (session.accessed, session.modified) == (True, False)
+
+
+def test_a_session_made_by_hand_can_be_set_accessed() -> None:
+    session = Session(CONTENT)
+
+    session.accessed = True
+
+    assert (session.accessed, session.modified) == (True, False)
 
 
 @dataclass

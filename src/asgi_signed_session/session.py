@@ -373,5 +373,6 @@ for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _load_both_first(_name))
 for _name in ("id", "issued_at", "max_age", "rejected", "signed_at"):
     setattr(UnreadSession, _name, _load_first_property(_name, _load_and_get(_name)))
-for _name in ("accessed", "modified"):
-    setattr(UnreadSession, _name, _load_first_property(_name, lambda _: False))
+setattr(UnreadSession, "modified", _load_first_property("modified", lambda _: False))  # noqa: B010
+# Setting it is no touch: Quart 0.23 does at every response, whoever looked at the session.
+setattr(UnreadSession, "accessed", property(lambda _: False, lambda _, value: None))  # noqa: B010
