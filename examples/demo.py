@@ -355,7 +355,13 @@ def main() -> None:
     app = create_app(options.store)
     listener = open_socket(options.port)
     print(f"http{'s' * options.https}://{HOST}:{listener.getsockname()[1]}/  (Ctrl+C stops it)", flush=True)
-    config = uvicorn.Config(app, log_level="warning", ssl_certfile=options.certfile, ssl_keyfile=options.keyfile)
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        ssl_certfile=options.certfile,
+        ssl_keyfile=options.keyfile,
+        timeout_graceful_shutdown=1,  # Chromium leaves the end of some TLS connections unanswered for half a minute
+    )
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
 

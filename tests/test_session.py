@@ -632,6 +632,15 @@ def test_setting_accessed_reads_nothing(value: bool) -> None:
         assert (session.accessed, session.modified) == (True, False)
 
 
+def test_a_read_session_can_be_set_as_if_it_were_not() -> None:
+    with open_session(CONTENT) as session:
+        len(session)
+
+        session.accessed = False
+
+        assert (session.accessed, session.modified) == (False, False)
+
+
 def test_a_session_made_by_hand_can_be_set_accessed() -> None:
     session = Session(CONTENT)
 

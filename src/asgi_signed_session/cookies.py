@@ -40,7 +40,7 @@ def find_cookies(headers: Iterable[Header], name: bytes) -> list[bytes]:
                 found.append(after.partition(b";")[0].strip(_AROUND_VALUE))
             elif name in cookies:
                 found += islice(_find_each(cookies, name), MAX_CANDIDATES)
-    return found[:MAX_CANDIDATES]
+    return found if len(found) <= MAX_CANDIDATES else found[:MAX_CANDIDATES]
 
 
 def _find_each(cookies: bytes, name: bytes) -> Iterator[bytes]:
@@ -103,19 +103,21 @@ class SetCookie:
         return self._start + b"null" + self._path + _LONG_AGO + self._flags[secure]
 
 
-def add_session_headers(headers: list[Header], set_cookie: bytes | None) -> None:
-    """Appends ``set_cookie``, and what keeps a shared cache from giving one visitor's response to another."""
+def add_session_headers(headers: Iterable[Header], set_cookie: bytes | None) -> list[Header]:
+    """``headers``, ``set_cookie``, and what keeps a shared cache from giving one visitor's response to another."""
+    added = list(headers)
     names: list[bytes] = []
-    for name, _ in headers:  # a comprehension is a call before CPython 3.12: 0.4 µs more
+    for name, _ in added:  # a comprehension is a call before CPython 3.12: 0.4 µs more
         names.append(name.lower())
     if b"vary" in names:
-        _vary_on_cookie(headers, names)
+        _vary_on_cookie(added, names)
     else:
-        headers.append(_VARY)
+        added.append(_VARY)
     if set_cookie is not None:
-        headers.append((b"set-cookie", set_cookie))
+        added.append((b"set-cookie", set_cookie))
         if b"cache-control" not in names:
-            headers.append(_NO_CACHE)
+            added.append(_NO_CACHE)
+    return added
 
 
 def _vary_on_cookie(headers: list[Header], names: list[bytes]) -> None:

@@ -27,6 +27,13 @@ class Expiry:
         self.refresh_after = inf if refresh_after is None else refresh_after
         self.lifetime = lifetime
 
+    @property
+    def settled_until(self) -> float:
+        """The age, in seconds, up to which a session without metadata neither ends nor is signed anew."""
+        if self.lifetime is not None:
+            return -1  # its beginning counts too
+        return self.refresh_after if self.max_age is None else min(self.max_age, self.refresh_after)
+
     def find_end(self, metadata: Metadata, signed_at: int, issued_at: int) -> int | None:
         """When a session signed and issued then is over, in Unix seconds; ``None``: never."""
         max_age = metadata.get("max_age", self.max_age)

@@ -15,6 +15,7 @@ from .cookies import Header, SameSite, SetCookie, add_session_headers
 from .errors import SessionError
 from .expiry import Expiry
 from .keeping import CookieKeeper
+from .messages import START_OF, Message, is_end
 from .serializing import Serializer
 from .session import UNREAD, Session, UnreadSession
 from .signing import SecretKey, SessionSigner
@@ -23,14 +24,11 @@ from .stores import SessionEndedError, Store, StoreKeeper
 # Frameworks give scopes and messages types of their own, none of which is another's.
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = Mapping[str, Any]
 
 logger = logging.getLogger("asgi_signed_session")
 
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 _SECURE_SCHEMES = frozenset({"https", "wss"})
-_STARTS = (".response.start", ".accept")  # the ends of the types of messages that carry the response's headers
-_ENDS = (".response.body", ".close")  # and of those that end the response, where no more body follows
 
 
 class SessionMiddleware:
@@ -96,8 +94,8 @@ class SessionMiddleware:
         session = scope[scope_key] = scope[self._marker] = UnreadSession(UNREAD)
         session._keeper = self._keeper
         session._source = headers
-        session._accessed = False
         session._stage = "open"
+        session._state = "untouched"
         if outer is not None and outer._stage == "hidden":
             session._outer = outer
         if self._store_keeper is not None:
@@ -106,7 +104,7 @@ class SessionMiddleware:
 
         # Not async: a coroutine more for each message would cost 0.1 µs.
         def send_with_session(message: Message) -> Awaitable[None]:
-            if (session._accessed or scope.get(scope_key) is not session) and message["type"].endswith(_STARTS):
+            if (session._state != "untouched" or scope.get(scope_key) is not session) and START_OF[message["type"]]:
                 message = self._add_session(scope, session, message)
             return send(message)  # type: ignore[no-any-return]
 
@@ -114,10 +112,8 @@ class SessionMiddleware:
             await self.app(scope, receive, send_with_session)
         finally:
             session._stage = "ended"
-            if scope.get(scope_key) is not session or (session._accessed and session._is_changed()):
-                self._take_late_replacement(scope, session)
-                if session._is_changed():
-                    self._report_unsaved(scope, session, _why_unsaved(scope))
+            if scope.get(scope_key) is not session or (session._state != "untouched" and session._is_changed()):
+                self._report_late(scope, session)
 
     async def _call_with_store(
         self, keeper: StoreKeeper, scope: Scope, session: UnreadSession, receive: Any, send: Any
@@ -128,10 +124,10 @@ class SessionMiddleware:
 
         async def send_with_session(message: Message) -> None:
             nonlocal answered
-            if message["type"].endswith(_STARTS):
+            if START_OF[message["type"]]:
                 answered = True
                 message = await self._add_stored_session(keeper, scope, session, message)
-            elif message["type"].endswith(_ENDS) and not message.get("more_body"):
+            elif is_end(message):
                 # So that the visitor's next request finds it, however long the app goes on.
                 await self._save_late(keeper, scope, session)
             await send(message)
@@ -177,14 +173,15 @@ class SessionMiddleware:
         """A message like ``message``, which starts the response, with the session's headers."""
         if scope.get(self.scope_key) is not session:
             self._take_replacement(scope, session)
-        accept = message["type"].endswith(".accept")
-        if not session._accessed or (accept and not _accept_takes_headers(scope)):
+        accept = START_OF[message["type"]] == "accept"
+        if session._state == "untouched" or (accept and not _accept_takes_headers(scope)):
             return message
         # A second start, of an error page, comes where the first has not gone out, so the cookie hasn't either.
         set_cookie = None
-        if session._changed or session._stale or (session._fingerprint is not None and session._is_changed()):
+        state = session._state
+        if state in ("changed", "stale") or (session._fingerprint is not None and session._is_changed()):
             set_cookie = session._set_cookie = self._keeper.save(session, self._is_secure(scope))
-        elif session._committed:
+        elif state == "saved":
             set_cookie = session._set_cookie
         return _add_headers(message, accept, set_cookie)
 
@@ -193,23 +190,23 @@ class SessionMiddleware:
     ) -> Message:
         """As ``_add_session``, once the store has the session."""
         self._take_replacement(scope, session)
-        accept = message["type"].endswith(".accept")
-        if not session._accessed or (accept and not _accept_takes_headers(scope)):
+        accept = START_OF[message["type"]] == "accept"
+        if session._state == "untouched" or (accept and not _accept_takes_headers(scope)):
             return message
         set_cookie = None
-        if session._stale or session._is_changed():
+        if session._state == "stale" or session._is_changed():
             try:
                 set_cookie = session._set_cookie = await keeper.save(session, self._is_secure(scope))
             except SessionEndedError as error:
                 self._report_unsaved(scope, session, str(error))
-        elif session._committed:
+        elif session._state == "saved":
             set_cookie = getattr(session, "_set_cookie", None)
         return _add_headers(message, accept, set_cookie)
 
     async def _save_late(self, keeper: StoreKeeper, scope: Scope, session: Session, failed: bool = False) -> None:
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
         self._take_late_replacement(scope, session)
-        if not (session._accessed and session._is_changed()):
+        if session._state == "untouched" or not session._is_changed():
             return
         try:
             saved = not failed and await keeper.save_late(session)
@@ -248,6 +245,12 @@ class SessionMiddleware:
             extra: dict[str, Any] = {"event": "session.unsaved", "path": path, "keys": []}
             logger.warning("Session on %r not saved: %s", path, error, extra=extra)
 
+    def _report_late(self, scope: Scope, session: Session) -> None:
+        """Warns of what has changed since the cookie went out."""
+        self._take_late_replacement(scope, session)
+        if session._is_changed():
+            self._report_unsaved(scope, session, _why_unsaved(scope))
+
     def _report_unsaved(self, scope: Scope, session: Session, why: str) -> None:
         """Warns of changes that no connection will see again."""
         keys = self._signer.find_changes(session._payload, session)
@@ -270,12 +273,11 @@ def _keep_headers(scope: Scope) -> Sequence[Header]:
 
 
 def _add_headers(message: Message, accept: bool, set_cookie: bytes | None) -> Message:
-    headers: list[Header] = list(message.get("headers") or ())
+    headers = message.get("headers") or ()
     if not accept:
-        add_session_headers(headers, set_cookie)
-    elif set_cookie is not None:
-        headers.append((b"set-cookie", set_cookie))
-    return {**message, "headers": headers}
+        return {**message, "headers": add_session_headers(headers, set_cookie)}
+    own = () if set_cookie is None else ((b"set-cookie", set_cookie),)
+    return {**message, "headers": [*headers, *own]}
 
 
 def _accept_takes_headers(scope: Scope) -> bool:

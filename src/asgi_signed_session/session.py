@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 Rejection = Literal["bad-signature", "expired", "malformed"]
-Stage = Literal["open", "hidden", "ended"]
+Stage = Literal["open", "hidden", "ended"]  # of the connection
+State = Literal["untouched", "read", "stale", "changed", "saved"]
 Metadata = Mapping[str, "int | None"]
 
 # Every other method of dict reads. A test fails when dict has one that is in no group.
@@ -59,9 +60,6 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = (
-        "_accessed",
-        "_changed",
-        "_committed",
         "_end",
         "_fingerprint",
         "_id",
@@ -74,17 +72,14 @@ class Session(dict[str, Any]):
         "_set_cookie",
         "_source",
         "_stage",
-        "_stale",
+        "_state",
         "issued_at",
         "rejected",
         "signed_at",
     )
 
-    _accessed: bool
-    _changed: bool  # since it was read or committed, not counting what is nested
-    _committed: bool
     _end: int | None  # with a store: when the session is over, in Unix seconds; None: never
-    _fingerprint: object
+    _fingerprint: object  # of what was read or last saved; None where no value can change in place
     _id: str | None  # with a store: what the cookie carries; None: to be made
     _keeper: Keeper  # unset where it was made by hand
     _key: str | None  # with a store: of the record that there is; None: there is none
@@ -95,7 +90,9 @@ class Session(dict[str, Any]):
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
     _source: Any
     _stage: Stage
-    _stale: bool  # to be signed anew though unchanged
+    # What the methods have seen; a value that changed in place is seen by its fingerprint. "stale": read, and to be
+    # signed anew though unchanged. "saved": changed on this connection, and not since the cookie went out.
+    _state: State
     issued_at: int | None
     rejected: Rejection | None
     signed_at: int | None
@@ -104,9 +101,9 @@ class Session(dict[str, Any]):
         self._fill_by_hand(dict(*args, **kwargs))
 
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
-        self._stage = "ended"
         self._fill(content)
-        self._accessed = False
+        self._stage = "ended"
+        self._state = "untouched"
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Session:  # type: ignore[override]  # a Session
@@ -128,37 +125,38 @@ class Session(dict[str, Any]):
         dict.update(self, content)
         if self.__class__ is UnreadSession:
             self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
-        self._accessed = True
-        self._changed = self._committed = False
+        self._state = "stale" if stale else "read"
         self._fingerprint = None if not content or _is_flat(content) else _fingerprint(content)
         self._payload = payload
         self.signed_at = signed_at
         self.issued_at = issued_at
         self._metadata = metadata
-        self._stale = stale
         self.rejected = rejected
         self._refused = None
 
     @property
     def accessed(self) -> bool:
         """Whether the app has read or changed the session."""
-        return self._accessed or self.modified
+        return self._state != "untouched" or self.modified
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
-        self._accessed = value or self.modified
+        if value:
+            self.mark_accessed()
+        elif not self.modified:
+            self._state = "untouched"
 
     @property
     def modified(self) -> bool:
         """Whether the session has changed on this connection, values nested in it included."""
-        return self._committed or self._is_changed()
+        return self._state == "saved" or self._is_changed()
 
     @modified.setter
     def modified(self, value: bool) -> None:
         if value:
             self.mark_modified()
         else:
-            self._changed = self._committed = False
+            self._state = "read"
             self._fingerprint = None if _is_flat(self) else _fingerprint(self)
 
     @property
@@ -188,11 +186,12 @@ class Session(dict[str, Any]):
 
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
-        self._accessed = True
+        if self._state == "untouched":
+            self._state = "read"
 
     def mark_modified(self) -> None:
         """Counts as changing the session: it will be saved."""
-        self._accessed = self._changed = True
+        self._state = "changed"
 
     def regenerate(self) -> None:
         """Starts the session anew with the same data: a new ``issued_at``, and with a store a new id.
@@ -210,7 +209,7 @@ class Session(dict[str, Any]):
 
     def __setitem__(self, key: str, value: Any, /) -> None:
         super().__setitem__(key, value)
-        self._accessed = self._changed = True
+        self._state = "changed"
 
     def __delitem__(self, key: str, /) -> None:
         super().__delitem__(key)
@@ -244,13 +243,12 @@ class Session(dict[str, Any]):
 
     def _is_changed(self) -> bool:
         """Whether it differs from what was read or last committed."""
-        return self._changed or (self._fingerprint is not None and self._fingerprint != _fingerprint(self))
+        return self._state == "changed" or (self._fingerprint is not None and self._fingerprint != _fingerprint(self))
 
     def _commit(self, payload: bytes | None) -> None:
         """Takes the present state as the saved one; ``modified`` still tells that there was a change."""
         self._payload = payload
-        self._changed = self._stale = False
-        self._committed = True
+        self._state = "saved"
         self._fingerprint = None if _is_flat(self) else _fingerprint(self)
 
     def _give_up(self) -> None:
@@ -314,14 +312,14 @@ class UnreadSession(Session):
 
     __slots__ = ()
 
-    _changed = _stale = False
     _fingerprint = _refused = None
     # In C: 0.2 µs less for every connection.
     __init__ = dict.__init__  # pyright: ignore[reportAssignmentType]
 
     def mark_accessed(self) -> None:
-        keeper = getattr(self, "_keeper", None)
-        if keeper is None:  # type(session)(...), as dataclasses.asdict makes it
+        try:
+            keeper = self._keeper
+        except AttributeError:  # type(session)(...), as dataclasses.asdict makes it
             self._fill_by_hand(dict(dict.items(self)))
         else:
             keeper.load(self, self._source)

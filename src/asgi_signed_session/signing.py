@@ -113,7 +113,13 @@ def _find_with(signer: TimestampSigner) -> Find:
     return find_signed
 
 
+def _read_clock() -> int:
+    return int(time.time())
+
+
 def _clock_of(signer: TimestampSigner) -> Callable[[], int]:
+    if isinstance(signer, PreparedSigner):
+        return _read_clock
     return lambda: int(signer.timestamp_to_datetime(signer.get_timestamp()).timestamp())
 
 
@@ -139,7 +145,7 @@ class SessionSigner:
         self.sign = self._signer.sign
         self._find_signed = _find_with(self._signer)
         self._find_signed_before = [_find_with(signer) for signer in older]
-        self._own_clock = None if isinstance(self._signer, PreparedSigner) else _clock_of(self._signer)
+        self.now = _clock_of(self._signer)  # Unix seconds
         self._dumps, self._loads = prepare_serializer(serializer)
 
     def dumps(self, session: Mapping[str, Any]) -> str:
@@ -245,15 +251,11 @@ class SessionSigner:
         sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
         return sorted(sizes.items(), key=lambda item: -item[1])[:count]
 
-    def now(self) -> int:
-        """Unix seconds, by the clock of the signer."""
-        return int(time.time()) if self._own_clock is None else self._own_clock()
-
     def check_age(
         self, signed_at: int, issued_at: int, metadata: Metadata, max_age: int | None, lifetime: int | None = None
     ) -> int:
         """Seconds since it was signed. Raises ``SignatureExpired`` if it is too old, or signed in the future."""
-        now = int(time.time()) if self._own_clock is None else self._own_clock()
+        now = self.now()
         age = now - signed_at
         if metadata:
             max_age = metadata.get("max_age", max_age)

@@ -1,0 +1,39 @@
+"""What a message does to a response, whatever the type of its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias
+
+Message: TypeAlias = Mapping[str, Any]
+Start = Literal["response", "accept"]
+
+_STARTS: dict[str, Start] = {".response.start": "response", ".accept": "accept"}
+_ENDS = (".response.body", ".close")
+
+
+class _Starts(dict[str, "Start | None"]):
+    """What carries a response's headers, by the type of message: its end tells."""
+
+    def __missing__(self, message_type: str) -> Start | None:
+        for end, start in _STARTS.items():
+            if message_type.endswith(end):
+                return start
+        return None
+
+
+# ``None``: it carries none. Those of nearly every connection stand here, as a look-up costs half of ``endswith``.
+START_OF = _Starts(
+    {
+        "http.response.start": "response",
+        "http.response.body": None,
+        "websocket.accept": "accept",
+        "websocket.send": None,
+    }
+)
+
+
+def is_end(message: Message) -> bool:
+    """Whether the response ends with ``message``: no more body follows."""
+    ends: bool = message["type"].endswith(_ENDS)
+    return ends and not message.get("more_body")
