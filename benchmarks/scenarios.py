@@ -82,8 +82,8 @@ class Scenario:
 
     def scopes(self, subject: Subject, count: int) -> list[Scope]:
         """One scope for each of ``count`` visitors."""
-        payloads = [self.payload(number) if self.payload else {} for number in range(count)]
-        cookies = log_in(subject, payloads, self.signed_with)
+        numbers = range(count)
+        cookies = log_in(subject, [*map(self.payload, numbers)], self.signed_with) if self.payload else [{}] * count
         return [
             scope_for(subject, self.connection, among(own, self.other_cookies), self.session(number))
             for number, own in enumerate(cookies)

@@ -74,7 +74,7 @@ def litestar_context(store: Any = None) -> Scope:
     @get("/account", sync_to_thread=False)
     def account() -> None: ...
 
-    app = Litestar([account], openapi_config=None, stores=store and {"sessions": store})
+    app = Litestar([account], openapi_config=None, stores={"sessions": store} if store else None)
     route: Any = app.routes[0]
     return {"app": app, "litestar_app": app, "route_handler": route.route_handlers[0]}
 
