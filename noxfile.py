@@ -115,6 +115,17 @@ def browser(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/browser_tests", *session.posargs)
 
 
+@nox.session(python=["3.11", "3.13"], default=False)
+def bench(session: nox.Session) -> None:
+    """All that benchmarks/results and the README's section have; wants wrk, redis-server and a quiet machine."""
+    session.install("--editable", ".", *nox.project.dependency_groups(PROJECT, "bench"))
+    session.run("python", "-m", "benchmarks", "--json", *session.posargs)
+    if session.python == "3.11":
+        orjson = ("--only", "scenarios", "--serializer", "orjson")
+        session.run("python", "-m", "benchmarks", "--json", *orjson, *session.posargs)
+    session.run("python", "-m", "benchmarks", "--update-readme")
+
+
 def empty(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()) / name
     shutil.rmtree(folder, ignore_errors=True)
