@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figure
+from benchmarks.growth import AXES
 from benchmarks.results import FOLDER, cell, commands, load_committed, ratio_of, scenarios_of, window
 from benchmarks.stored import BARE, MEMORY, REDIS, STORED
-from benchmarks.subjects import LIMIT, NONE, OURS, SUBJECTS
+from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
 
 README = Path(__file__).parents[1] / "README.md"
 GROWTH = FOLDER / "growth.svg"
@@ -51,6 +52,7 @@ def section(results: dict[str, dict[str, Any]]) -> str:
             orjson_line(orjson),
             not_faster_line({"CPython 3.11": older, "CPython 3.13": newer}),
             "![Overhead against session size, cookies and fallback keys](benchmarks/results/growth.svg)",
+            figure_line(older["growth"]),
             memory_line(older),
             *stores_part(older),
             end_to_end_line(older),
@@ -165,6 +167,20 @@ def is_not_faster(figures: dict[str, Any], peer: str) -> bool:
         return False
     mine, other = ours["overhead_ns"], theirs["overhead_ns"]
     return bool(mine["median"] > CONCLUSIVE * other["median"] or mine["high"] >= other["low"])
+
+
+def figure_line(growth: dict[str, Any]) -> str:
+    found = {axis.unit: steps_not_faster(growth[axis.name]) for axis in AXES}
+    shown = "; ".join(f"{', '.join(map(str, steps))} {unit}" for unit, steps in found.items() if steps)
+    return f"Where ours is not faster than Starlette in the figure: {shown or 'nowhere'}."
+
+
+def steps_not_faster(steps: dict[str, Any]) -> list[int]:
+    """Where Starlette has one figure alone, it stands for all, as it is drawn."""
+    ours, starlette = figure.measured(steps, OURS.name), dict(figure.measured(steps, STARLETTE.name))
+    alone = next(iter(starlette.values())) if len(starlette) == 1 else None
+    theirs = [(step, time, starlette.get(step, alone)) for step, time in ours]
+    return [step for step, time, other in theirs if other is not None and time > CONCLUSIVE * other]
 
 
 def memory_line(results: dict[str, Any]) -> str:

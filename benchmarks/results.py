@@ -15,7 +15,11 @@ from benchmarks.subjects import SUBJECTS
 FOLDER = Path(__file__).with_name("results")
 # What the README's tables are made from, so what has to be there.
 REQUIRED: tuple[str, ...] = ("cpython-3.11", "cpython-3.13", "cpython-3.11-orjson")
-UNDERNEATH = ("itsdangerous", "pyjwt", "uvicorn", "httptools", "uvloop")  # what the subjects and the server run on
+# What the subjects and the server run on.
+UNDERNEATH = (
+    *("itsdangerous", "asgi-tools", "pyjwt", "cryptography", "msgspec", "orjson"),
+    *("uvicorn", "httptools", "uvloop"),
+)
 
 
 def environment(serializer: str) -> dict[str, Any]:

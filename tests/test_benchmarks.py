@@ -174,6 +174,23 @@ def test_medians_apart_are_a_draw_where_the_middle_rounds_overlap() -> None:
     assert "Where ours is not faster: nowhere in these tables." in apart
 
 
+def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
+    growth = {
+        "size": {"50": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)}},
+        "cookies": {},
+        "fallbacks": {
+            "0": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)},
+            "6": {"ours": overhead(1_900, 0.95), "Starlette": "loses the session"},
+            "7": {"ours": overhead(1_980, 0.99), "Starlette": "loses the session"},
+            "8": {"ours": overhead(2_100, 1.05), "Starlette": "loses the session"},
+        },
+    }
+    committed = {**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "growth": growth}}
+
+    said = "Where ours is not faster than Starlette in the figure: 7, 8 fallback keys (Starlette: none)."
+    assert said in readme.section(committed).splitlines()
+
+
 # Server-side sessions
 
 
