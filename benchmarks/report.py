@@ -74,10 +74,10 @@ def memory_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def stores_table(results: dict[str, Any]) -> Table:
+def stores_table(results: dict[str, Any]) -> Table | Text:
     stores = results["stores"]
     if "skipped" in stores:
-        return new_table(f"Server-side sessions: skipped, {stores['skipped']}")
+        return Text(f"Server-side sessions: skipped, {stores['skipped']}", "bold")
     table = new_table("Server-side sessions: Redis' commands and µs a request; µs of CPU in memory", "scenario", "")
     for column in ("commands", REDIS, MEMORY):
         table.add_column(column, justify="left" if column == "commands" else "right")
@@ -90,10 +90,10 @@ def stores_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def end_to_end_table(results: dict[str, Any]) -> Table:
+def end_to_end_table(results: dict[str, Any]) -> Table | Text:
     end_to_end = results["end_to_end"]
     if "skipped" in end_to_end:
-        return new_table(f"End to end: skipped, {end_to_end['skipped']}")
+        return Text(f"End to end: skipped, {end_to_end['skipped']}", "bold")
     table = new_table("End to end: uvicorn under wrk, one server process each", "path", "middleware")
     for column in ("requests/s", "of the bare app's", "p99, ms"):
         table.add_column(column, justify="right")

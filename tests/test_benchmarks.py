@@ -1,5 +1,6 @@
 """What the benchmark says is worth as much as its checks: of answers before they are timed, of the README after."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +217,24 @@ def test_a_readme_from_a_machine_without_redis_says_so() -> None:
     section = readme.section({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": without})
 
     assert "Server-side sessions: not measured, redis-server isn't installed." in section.splitlines()
+
+
+def test_the_terminal_says_what_was_skipped() -> None:
+    pytest.importorskip("rich", reason="rich is not installed")
+    from rich.console import Console
+
+    from benchmarks.report import show
+
+    skipped = {"stores": {"skipped": "no redis-server"}, "end_to_end": {"skipped": "no wrk"}}
+    console = Console(record=True, width=120, file=io.StringIO())
+
+    show({"environment": results()["environment"], **skipped}, console)
+
+    lines = console.export_text().splitlines()
+    assert [line.rstrip() for line in lines if "skipped" in line] == [
+        "Server-side sessions: skipped, no redis-server",
+        "End to end: skipped, no wrk",
+    ]
 
 
 def test_a_sign_out_is_lost_between_the_look_and_the_write_alone() -> None:
