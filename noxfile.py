@@ -15,6 +15,7 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PROJECT, "test")
 STORES = nox.project.dependency_groups(PROJECT, "stores")
 SERVERS = nox.project.dependency_groups(PROJECT, "servers")
+BENCH = nox.project.dependency_groups(PROJECT, "bench")
 PYTHONS = nox.project.python_versions(PROJECT)
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -88,10 +89,11 @@ def servers(session: nox.Session) -> None:
 
 @nox.session
 def stores(session: nox.Session) -> None:
-    """Sessions in Redis and PostgreSQL, and what happens when they, or the app's workers, are killed."""
-    session.install("--editable", ".", *TEST, *STORES)
+    """Sessions in Redis and PostgreSQL, what happens when they or the app's workers are killed, and their costs."""
+    session.install("--editable", ".", *TEST, *STORES, *BENCH)
     everything = ("-m", "slow or not slow", "--forbid-skips")
-    session.run("python", "-m", "pytest", *everything, "tests/test_stores_real.py", *session.posargs)
+    tests = ("tests/test_stores_real.py", "tests/test_benchmarks.py")
+    session.run("python", "-m", "pytest", *everything, *tests, *session.posargs)
 
 
 @nox.session
@@ -113,6 +115,17 @@ def browser(session: nox.Session) -> None:
     """The demo and the cookie's attributes in Chromium."""
     session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "browser"))
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/browser_tests", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.13"], default=False)
+def bench(session: nox.Session) -> None:
+    """All that benchmarks/results and the README's section have; wants wrk, redis-server and a quiet machine."""
+    session.install("--editable", ".", *BENCH)
+    session.run("python", "-m", "benchmarks", "--json", *session.posargs)
+    if session.python == "3.11":
+        orjson = ("--only", "scenarios", "--serializer", "orjson")
+        session.run("python", "-m", "benchmarks", "--json", *orjson, *session.posargs)
+    session.run("python", "-m", "benchmarks", "--update-readme")
 
 
 def empty(session: nox.Session, name: str) -> Path:

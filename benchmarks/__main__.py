@@ -16,9 +16,11 @@ from benchmarks.growth import measure_growth
 from benchmarks.harness import QUICK, Plan, measure
 from benchmarks.memory import measure_memory
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.stores import QUICK as QUICK_VISITS
+from benchmarks.stores import Visits, measure_stores
 from benchmarks.subjects import SUBJECTS, Subject, with_orjson
 
-PARTS = ("scenarios", "growth", "memory", "end-to-end")
+PARTS = ("scenarios", "growth", "memory", "stores", "end-to-end")
 COMMITTED = Path()  # stands for --json without a file
 
 
@@ -84,6 +86,8 @@ def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
         parts["growth"] = measure_growth(QUICK if options.quick else Plan(rounds=25), progress)
     if wants("memory", options.only):
         parts["memory"] = measure_memory(progress, 1_000 if options.quick else 10_000)
+    if wants("stores", options.only):
+        parts["stores"] = measure_stores(QUICK_VISITS if options.quick else Visits(), progress)
     if wants("end-to-end", options.only):
         parts["end_to_end"] = measure_end_to_end(QUICK_LOAD if options.quick else Load(), progress)
     return parts

@@ -7,7 +7,9 @@ Scope = dict[str, Any]
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Coroutine[Any, Any, None]]
+Connection = Coroutine[Any, Any, None]
+App = Callable[[Scope, Receive, Send], Connection]
+Run = Callable[[Connection], None]
 Cookies = Mapping[str, str]
 
 MAX_COOKIE = 4096  # bytes of name and value a browser keeps (RFC 6265bis, 5.6)
@@ -70,15 +72,21 @@ async def send(message: Message) -> None:
     """A server that takes no time."""
 
 
-def call(app: App, scope: Scope) -> list[Message]:
+def run_at_once(connection: Connection) -> None:
+    """Runs what never waits, without an event loop."""
+    try:
+        connection.send(None)
+    except StopIteration:
+        return
+    raise RuntimeError("the app suspended: it can't be timed without an event loop")
+
+
+def call(app: App, scope: Scope, run: Run = run_at_once) -> list[Message]:
     """The messages the app sends for one connection."""
     messages: list[Message] = []
 
     async def record(message: Message) -> None:
         messages.append(message)
 
-    try:
-        app(scope, receive, record).send(None)
-    except StopIteration:
-        return messages
-    raise RuntimeError("the app suspended: it can't be timed without an event loop")
+    run(app(scope, receive, record))
+    return messages

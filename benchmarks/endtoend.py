@@ -18,6 +18,7 @@ from benchmarks.asgi import App, Receive, Scope, Send, cookie_header
 from benchmarks.harness import divided, summary
 from benchmarks.scenarios import KEY, log_in, make_app, read, visitor
 from benchmarks.subjects import NONE, OURS, STARLETTE, Subject
+from tests.daemons import free_port
 
 SUBJECTS = (NONE, OURS, STARLETTE)
 PATHS = {"/untouched": None, "/read": read}
@@ -121,12 +122,6 @@ def serve(subject: Subject) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int, seconds: float = 10) -> None:

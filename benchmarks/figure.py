@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Middle tones, which stand out from white as from black; nothing is painted behind them.
-TEXT = "#7d8590"
+TEXT = "#737b86"
 LINES = {"Starlette": ("#db6d28", "-"), "ours": ("#2f81f7", "-"), "limit": (TEXT, ":")}
 STYLE: Any = {
     "svg.hashsalt": "",  # the same results give the same file
@@ -45,6 +45,7 @@ def draw_panel(panel: "Axes", axis: Axis, steps: dict[str, Any]) -> None:
             shown, overheads = zip(*points, strict=True)
             panel.plot(shown, overheads, color=colour, linestyle=style, label=name, marker="o", markersize=3)
     panel.set_xlabel(axis.unit)
+    panel.locator_params(axis="x", nbins=6)  # so that the numbers don't touch
     panel.spines[["top", "right"]].set_visible(False)
     panel.grid(visible=True, alpha=0.25, color=TEXT)
 

@@ -2,13 +2,13 @@
 
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from statistics import median, quantiles
 from typing import Any
 
-from benchmarks.asgi import App, Scope, receive, send
+from benchmarks.asgi import App, Scope, receive, run_at_once, send
 from benchmarks.scenarios import Scenario, fresh, judge
 from benchmarks.subjects import NONE, STARLETTE, Subject
 
@@ -25,24 +25,12 @@ class Plan:
 QUICK = Plan(rounds=8, batch=100, visitors=400)
 
 
-@dataclass
-class Contender:
-    """One subject in one scenario, and the nanoseconds a request took in each round."""
-
-    subject: Subject
-    app: App
-    scopes: list[Scope]
-    times: list[float] = field(default_factory=list)
-
-    def take_turn(self, number: int, batch: int) -> None:
-        start = number * batch % len(self.scopes)
-        scopes = [fresh(scope) for scope in self.scopes[start : start + batch]]
-        gc.collect()
-        self.times.append(time_requests(self.app, scopes))
-
-
 def time_requests(app: App, scopes: list[Scope]) -> float:
-    """CPU time a request in nanoseconds: time in which another process had the core doesn't count."""
+    """CPU time a request in nanoseconds: time in which another process had the core doesn't count.
+
+    Nor does the first request, for which the processor's caches are full of another subject.
+    """
+    run_at_once(app(scopes.pop(), receive, send))
     count = len(scopes)
     start = time.thread_time_ns()
     while scopes:  # Each scope is let go after its request, as a server does.
@@ -51,6 +39,22 @@ def time_requests(app: App, scopes: list[Scope]) -> float:
         except StopIteration:
             continue
     return (time.thread_time_ns() - start) / count
+
+
+@dataclass
+class Contender:
+    """One subject in one scenario, and the nanoseconds a request took in each round."""
+
+    subject: Subject
+    app: App
+    scopes: Callable[[int], list[Scope]]  # of a round, by its number
+    time: Callable[[App, list[Scope]], float] = time_requests
+    times: list[float] = field(default_factory=list)
+
+    def take_turn(self, number: int) -> None:
+        scopes = [fresh(scope) for scope in self.scopes(number)]
+        gc.collect()
+        self.times.append(self.time(self.app, scopes))
 
 
 def measure(scenario: Scenario, subjects: Sequence[Subject], plan: Plan) -> dict[str, Any]:
@@ -67,21 +71,27 @@ def measure_together(scenarios: Sequence[Scenario], subjects: Sequence[Subject],
         for scenario, judged in zip(scenarios, words, strict=True)
     ]
     with quiet_memory():
-        run_rounds(contenders, plan)
+        run_rounds(contenders, plan.rounds)
     return [judged | figures(contest) for judged, contest in zip(words, contenders, strict=True)]
 
 
 def contender(scenario: Scenario, subject: Subject, plan: Plan) -> Contender:
-    return Contender(subject, scenario.app(subject), scenario.scopes(subject, plan.visitors))
+    everyone = scenario.scopes(subject, plan.visitors)
+
+    def scopes(number: int) -> list[Scope]:
+        start = number * plan.batch % len(everyone)
+        return everyone[start : start + plan.batch]
+
+    return Contender(subject, scenario.app(subject), scopes)
 
 
-def run_rounds(contests: list[list[Contender]], plan: Plan) -> None:
+def run_rounds(contests: Sequence[list[Contender]], rounds: int) -> None:
     """The first round warms up; each starts with another subject."""
-    for number in range(plan.rounds + 1):
+    for number in range(rounds + 1):
         for contenders in contests:
             first = number % len(contenders)
             for each in contenders[first:] + contenders[:first]:
-                each.take_turn(number, plan.batch)
+                each.take_turn(number)
 
 
 @contextmanager

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import figure
-from benchmarks.results import FOLDER, cell, load_committed, ratio_of, scenarios_of
-from benchmarks.subjects import LIMIT, NONE, OURS, SUBJECTS
+from benchmarks.growth import AXES
+from benchmarks.results import FOLDER, cell, commands, load_committed, ratio_of, scenarios_of, window
+from benchmarks.stored import BARE, MEMORY, REDIS, STORED
+from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
 
 README = Path(__file__).parents[1] / "README.md"
 GROWTH = FOLDER / "growth.svg"
@@ -50,7 +52,9 @@ def section(results: dict[str, dict[str, Any]]) -> str:
             orjson_line(orjson),
             not_faster_line({"CPython 3.11": older, "CPython 3.13": newer}),
             "![Overhead against session size, cookies and fallback keys](benchmarks/results/growth.svg)",
+            figure_line(older["growth"]),
             memory_line(older),
+            *stores_part(older),
             end_to_end_line(older),
             conditions(older),
         ]
@@ -95,8 +99,58 @@ def orjson_line(results: dict[str, Any]) -> str:
     return f"With `serializer=orjson` the ratios become: {shown}."
 
 
+def stores_part(results: dict[str, Any]) -> list[str]:
+    stores = results["stores"]
+    if "skipped" in stores:
+        return [f"Server-side sessions: not measured, {stores['skipped']}."]
+    versions = ", ".join(f"{name} {version}" for name, version in stores["versions"].items())
+    conditions = (
+        f"Server-side sessions, on {python(results)} with {versions}. Redis, over loopback, one request at a time: "
+        f"its commands for a request, as it counts them itself, and the µs that pass over the bare app's. Memory: "
+        f"CPU time over the bare app, µs a request. `{OURS.name}` is on py-key-value's stores, `{BARE.name}` on one of "
+        f"three lines over Redis' own client or a dict, as starsessions' and Litestar's are. Only ours signs its ids."
+    )
+    return [
+        conditions,
+        stores_table(stores["scenarios"]),
+        stores_not_faster_line(stores["scenarios"]),
+        window(stores),
+    ]
+
+
+def stores_table(scenarios: dict[str, Any]) -> str:
+    names = [stored.subject.name for stored in STORED]
+    head = ["", *(f"{name}, {place}" for place in (REDIS, MEMORY) for name in names)]
+    rows = [
+        [
+            name,
+            *(commands_cell(entry, subject) for subject in names),
+            *(cell(entry[MEMORY].get(subject)) for subject in names),
+        ]
+        for name, entry in scenarios.items()
+    ]
+    return "\n".join(map(line, [head, ["---", *["--:"] * (len(head) - 1)], *rows]))
+
+
+def commands_cell(entry: dict[str, Any], subject: str) -> str:
+    time = cell(entry[REDIS].get(subject))
+    return f"{commands(entry, subject)}: {time}" if subject in entry["commands"] else time
+
+
+def stores_not_faster_line(scenarios: dict[str, Any]) -> str:
+    """As ``not_faster_line``, by place and peer, as there are many."""
+    peers = [stored.subject.name for stored in STORED if stored.subject not in (OURS, BARE)]
+    found = {
+        f"{where}, against {peer}": [name for name, entry in scenarios.items() if is_not_faster(entry[place], peer)]
+        for place, where in ((REDIS, "In Redis"), (MEMORY, "In memory"))
+        for peer in peers
+    }
+    shown = ". ".join(f"{where}: {'; '.join(names)}" for where, names in found.items() if names)
+    return f"Where ours, on py-key-value's store, is not faster. {shown or 'Nowhere in this table'}."
+
+
 def not_faster_line(runs: dict[str, dict[str, Any]]) -> str:
-    """Where a peer with a right answer is as fast as ours."""
+    """Where a peer with a right answer is as fast as ours, or where the middle halves of their rounds overlap."""
     found = [
         f"{name} against {peer} ({python})"
         for python, results in runs.items()
@@ -111,7 +165,22 @@ def is_not_faster(figures: dict[str, Any], peer: str) -> bool:
     ours, theirs = figures[OURS.name], figures.get(peer)
     if not isinstance(ours, dict) or not isinstance(theirs, dict):
         return False
-    return bool(ours["overhead_ns"]["median"] > CONCLUSIVE * theirs["overhead_ns"]["median"])
+    mine, other = ours["overhead_ns"], theirs["overhead_ns"]
+    return bool(mine["median"] > CONCLUSIVE * other["median"] or mine["high"] >= other["low"])
+
+
+def figure_line(growth: dict[str, Any]) -> str:
+    found = {axis.unit: steps_not_faster(growth[axis.name]) for axis in AXES}
+    shown = "; ".join(f"{', '.join(map(str, steps))} {unit}" for unit, steps in found.items() if steps)
+    return f"Where ours is not faster than Starlette in the figure: {shown or 'nowhere'}."
+
+
+def steps_not_faster(steps: dict[str, Any]) -> list[int]:
+    """Where Starlette has one figure alone, it stands for all, as it is drawn."""
+    ours, starlette = figure.measured(steps, OURS.name), dict(figure.measured(steps, STARLETTE.name))
+    alone = next(iter(starlette.values())) if len(starlette) == 1 else None
+    theirs = [(step, time, starlette.get(step, alone)) for step, time in ours]
+    return [step for step, time, other in theirs if other is not None and time > CONCLUSIVE * other]
 
 
 def memory_line(results: dict[str, Any]) -> str:
@@ -144,5 +213,5 @@ def conditions(results: dict[str, Any]) -> str:
         f"Measured on {environment['date']}, {environment['cpu']}, with {versions}. Every request is another "
         f"visitor's, and every answer was checked before it was timed: words in place of a figure say what was wrong. "
         f"Litestar's sessions are encrypted, all others signed; `limit` has no features and no checks. "
-        f"To repeat it: `make bench`."
+        f"To repeat it: `make bench` measures, `nox --session bench` writes all of this section."
     )

@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.growth import AXES
-from benchmarks.results import cell, ratio_of, scenarios_of
+from benchmarks.results import cell, commands, ratio_of, scenarios_of, window
+from benchmarks.stored import MEMORY, REDIS
 from benchmarks.subjects import NONE, SUBJECTS
 
 NAMES = [subject.name for subject in SUBJECTS if subject is not NONE]
@@ -20,7 +21,7 @@ WIDE = 110  # columns of a terminal in which the reasons have room
 def show(results: dict[str, Any], console: Console) -> None:
     if "scenarios" in results:
         console.print(scenario_table(results, wide=console.width >= WIDE), "")
-    others = {"growth": growth_table, "memory": memory_table, "end_to_end": end_to_end_table}
+    others = {"growth": growth_table, "memory": memory_table, "stores": stores_table, "end_to_end": end_to_end_table}
     for part, make_table in others.items():
         if part in results:
             console.print(make_table(results), "")
@@ -73,10 +74,26 @@ def memory_table(results: dict[str, Any]) -> Table:
     return table
 
 
-def end_to_end_table(results: dict[str, Any]) -> Table:
+def stores_table(results: dict[str, Any]) -> Table | Text:
+    stores = results["stores"]
+    if "skipped" in stores:
+        return Text(f"Server-side sessions: skipped, {stores['skipped']}", "bold")
+    table = new_table("Server-side sessions: Redis' commands and µs a request; µs of CPU in memory", "scenario", "")
+    for column in ("commands", REDIS, MEMORY):
+        table.add_column(column, justify="left" if column == "commands" else "right")
+    for name, entry in stores["scenarios"].items():
+        for number, subject in enumerate(entry["commands"]):
+            times = [cell(entry[place].get(subject)) for place in (REDIS, MEMORY)]
+            table.add_row("" if number else name, subject, commands(entry, subject), *times)
+        table.add_section()
+    table.caption, table.caption_justify = window(stores), "left"
+    return table
+
+
+def end_to_end_table(results: dict[str, Any]) -> Table | Text:
     end_to_end = results["end_to_end"]
     if "skipped" in end_to_end:
-        return new_table(f"End to end: skipped, {end_to_end['skipped']}")
+        return Text(f"End to end: skipped, {end_to_end['skipped']}", "bold")
     table = new_table("End to end: uvicorn under wrk, one server process each", "path", "middleware")
     for column in ("requests/s", "of the bare app's", "p99, ms"):
         table.add_column(column, justify="right")

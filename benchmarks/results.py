@@ -15,7 +15,11 @@ from benchmarks.subjects import SUBJECTS
 FOLDER = Path(__file__).with_name("results")
 # What the README's tables are made from, so what has to be there.
 REQUIRED: tuple[str, ...] = ("cpython-3.11", "cpython-3.13", "cpython-3.11-orjson")
-UNDERNEATH = ("itsdangerous", "pyjwt", "uvicorn", "httptools", "uvloop")  # what the subjects and the server run on
+# What the subjects and the server run on.
+UNDERNEATH = (
+    *("itsdangerous", "asgi-tools", "pyjwt", "cryptography", "msgspec", "orjson"),
+    *("uvicorn", "httptools", "uvloop"),
+)
 
 
 def environment(serializer: str) -> dict[str, Any]:
@@ -93,3 +97,23 @@ def cell(figures: Any) -> str:
     summary = figures["overhead_ns"]
     spread = (summary["high"] - summary["low"]) / 2
     return f"{summary['median'] / 1000:.1f} ± {spread / 1000:.1f}"
+
+
+def commands(entry: dict[str, Any], subject: str) -> str:
+    """What a store's server was asked for a request: ``2 get + set``."""
+    counted = entry["commands"][subject].items()
+    return " + ".join(name if count == 1 else f"{count:g} {name}" for name, count in counted) or "none"
+
+
+def window(stores: dict[str, Any]) -> str:
+    """When a sign-out is lost and for how long, in words."""
+    measured = stores["window"]
+    outcomes = ", ".join(
+        f"before its {call} it {'is lost' if lost else 'holds'}" for call, lost in measured["lost"].items()
+    )
+    return (
+        f"A sign-out during a request that changes the session: {outcomes}. From the look, which sees whether the "
+        f"record is still there, to the write {measured['median_ms']:.2f} ms pass with Redis (median of "
+        f"{measured['changes']:,} changes, one at a time, by its own clock; 99th percentile "
+        f"{measured['p99_ms']:.2f} ms)."
+    )

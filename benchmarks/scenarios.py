@@ -82,8 +82,8 @@ class Scenario:
 
     def scopes(self, subject: Subject, count: int) -> list[Scope]:
         """One scope for each of ``count`` visitors."""
-        payloads = [self.payload(number) if self.payload else {} for number in range(count)]
-        cookies = log_in(subject, payloads, self.signed_with)
+        numbers = range(count)
+        cookies = log_in(subject, [*map(self.payload, numbers)], self.signed_with) if self.payload else [{}] * count
         return [
             scope_for(subject, self.connection, among(own, self.other_cookies), self.session(number))
             for number, own in enumerate(cookies)
@@ -113,13 +113,16 @@ SCENARIOS = (
 
 
 def make_app(work: Work | None, subject: Subject) -> App:
-    """The app under test, the same for every subject but for what its documentation has a view await first."""
+    """The app under test, the same for every subject but for what its documentation has a view do."""
     load = subject.loader() if subject.loader and work else None
+    sign_out = subject.sign_out if work is clear else None
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if load:
             await load(scope)
-        if work:
+        if sign_out:
+            sign_out(scope)
+        elif work:
             scope["state"]["answer"] = work(open_session(scope))
         await respond(scope, receive, send)
 
@@ -172,7 +175,7 @@ def log_in(subject: Subject, payloads: Sequence[Payload], key: str) -> list[dict
 
     app = subject.wrap(make_app(fill, subject), key, ())
     scope = scope_for(subject, "http", {}, {})
-    return [cookies_set(call(app, fresh(scope))) for _ in payloads]
+    return [cookies_set(call(app, fresh(scope), subject.run)) for _ in payloads]
 
 
 def among(own: Cookies, others: int) -> dict[str, str]:
@@ -188,7 +191,7 @@ def judge(scenario: Scenario, subject: Subject) -> str | None:
     answer = scenario.work(expected) if scenario.work else None
     scope = fresh(scenario.scopes(subject, 1)[0])
 
-    messages = call(scenario.app(subject), scope)
+    messages = call(scenario.app(subject), scope, subject.run)
 
     if scope["state"].get("answer") != answer:
         return "loses the session" if scenario.is_trusted else "accepts it"
@@ -203,5 +206,5 @@ def session_after(scenario: Scenario, subject: Subject, scope: Scope, messages: 
         return dict(scope["session"])
     cookies = {**cookies_sent(scope), **cookies_set(messages)}
     later = scope_for(subject, "http", cookies, {})
-    call(replace(scenario, work=dict).app(subject), later)
+    call(replace(scenario, work=dict).app(subject), later, subject.run)
     return dict(later["state"]["answer"])

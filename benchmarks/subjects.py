@@ -9,7 +9,7 @@ from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, cast
 
-from benchmarks.asgi import App, Scope
+from benchmarks.asgi import App, Run, Scope, run_at_once
 
 Loader = Callable[[Scope], Awaitable[None]]
 
@@ -64,16 +64,26 @@ def litestar(app: App, key: str, fallbacks: Sequence[str]) -> App:
 
 
 @cache
-def litestar_context() -> Scope:
-    """What Litestar's router has put into the scope when its middleware runs, which asks them for a serializer."""
+def litestar_context(store: Any = None) -> Scope:
+    """What Litestar and its router have put into the scope when its middleware runs, which asks for it.
+
+    A serializer is found by them and, where the sessions are on the server, the store.
+    """
     from litestar import Litestar, get
 
     @get("/account", sync_to_thread=False)
     def account() -> None: ...
 
-    app = Litestar([account], openapi_config=None)
+    app = Litestar([account], openapi_config=None, stores={"sessions": store} if store else None)
     route: Any = app.routes[0]
-    return {"litestar_app": app, "route_handler": route.route_handlers[0]}
+    return {"app": app, "litestar_app": app, "route_handler": route.route_handlers[0]}
+
+
+def litestar_sign_out(scope: Scope) -> None:
+    """Its documentation: ``request.clear_session()``; with a cleared dict, the store would keep an empty record."""
+    from litestar.connection import ASGIConnection
+
+    ASGIConnection[Any, Any, Any, Any](cast("Any", scope)).clear_session()
 
 
 def limit(app: App, key: str, fallbacks: Sequence[str]) -> App:
@@ -89,6 +99,8 @@ class Subject:
     distribution: str | None = None
     loader: Callable[[], Loader] | None = None
     context: Callable[[], Scope] | None = None
+    sign_out: Callable[[Scope], None] | None = None  # where its documentation has more for it than ``clear``
+    run: Run = run_at_once
 
     @property
     def is_available(self) -> bool:
@@ -101,7 +113,7 @@ OURS = Subject("ours", ours, "asgi-signed-session")
 STARLETTE = Subject("Starlette", starlette, "starlette")
 STARSESSIONS = Subject("starsessions", starsessions, "starsessions", starsessions_loader)
 ASGI_SESSIONS = Subject("asgi-sessions", asgi_sessions, "asgi-sessions")
-LITESTAR = Subject("Litestar", litestar, "litestar", context=litestar_context)
+LITESTAR = Subject("Litestar", litestar, "litestar", context=litestar_context, sign_out=litestar_sign_out)
 LIMIT = Subject("limit", limit)
 
 SUBJECTS = (NONE, OURS, STARLETTE, STARSESSIONS, ASGI_SESSIONS, LITESTAR, LIMIT)

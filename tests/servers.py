@@ -20,11 +20,12 @@ import httpx
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from .daemons import DEADLINE
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 ROOT = Path(__file__).parent.parent
-DEADLINE = 20  # seconds for a server to say where it listens, to answer, and to stop
 
 
 class Server:
@@ -104,13 +105,6 @@ def running(*arguments: str, listens: str = r"(https?://127\.0\.0\.1:\d+)", **en
             yield server
         finally:
             server.stop()
-
-
-def free_port() -> int:
-    """Find a port for a server that can't choose one itself."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def browse(server: Server, cookie: str | None = None) -> httpx.Client:

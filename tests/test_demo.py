@@ -18,8 +18,9 @@ import pytest
 
 from asgi_signed_session import SessionSigner
 
+from .daemons import DEADLINE
 from .records import key_of, read_id
-from .servers import DEADLINE, ROOT, Server, browse, running, shake_hands
+from .servers import ROOT, Server, browse, running, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -15,7 +15,8 @@ import pytest
 
 from asgi_signed_session import SessionSigner
 
-from .servers import DEADLINE, ROOT, Server, free_port, running, shake_hands
+from .daemons import DEADLINE, free_port
+from .servers import ROOT, Server, running, shake_hands
 
 if TYPE_CHECKING:
     from collections.abc import Generator

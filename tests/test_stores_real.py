@@ -15,11 +15,12 @@ import pytest
 from asgi_signed_session import SessionMiddleware
 
 from .apps import app_that, visit
-from .backends import Redis, find_postgresql, has_redis, open_store, postgresql, redis
+from .backends import find_postgresql, open_store, postgresql
 from .browser import Browser
 from .conftest import KEY
+from .daemons import DEADLINE, Redis, has_redis, redis
 from .records import key_of, read_id
-from .servers import DEADLINE, Server, browse, running
+from .servers import Server, browse, running
 
 if TYPE_CHECKING:
     from collections.abc import Generator
