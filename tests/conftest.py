@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +58,14 @@ def clock() -> Generator[time_machine.Traveller]:
     """Stops the clock at ``NOW``, so that whole cookies can be compared; ``clock.shift(60)`` moves it."""
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """What a code block of the documentation may take for granted."""
+    from .pages import make_names  # which imports every framework
+
+    monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
+    monkeypatch.setenv("SESSION_SECRET", KEY)
+    monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
+    return make_names()
