@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +96,9 @@ def login(names: Names) -> Any:
 )
 def test_the_browser_remembers_who_asked_to_be(path: str, attributes: str, login: Any, names: Names) -> None:
     names["app"] = app_that(lambda scope: login(scope["session"], 42, path == "/remembered"))
-    [line] = (
-        Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"]).get(path).all(b"set-cookie")
-    )
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+
+    [line] = browser.get(path).all(b"set-cookie")
 
     assert read_attributes(line) == attributes
 
@@ -164,7 +163,7 @@ def app_with_users(names: Names) -> Any:
 
 
 @pytest.fixture
-def devices(app_with_users: Any, clock: time_machine.Traveller) -> Generator[tuple[Browser, Browser]]:
+def devices(app_with_users: Any, clock: time_machine.Traveller) -> tuple[Browser, Browser]:
     phone, laptop = Browser(app_with_users), Browser(app_with_users)
     phone.get("/login")
     laptop.get("/login")
@@ -242,7 +241,8 @@ def test_sessions_on_disk_outlive_a_restart(names: Names) -> None:
 
 def test_a_device_is_listed_and_can_be_ended(names: Names) -> None:
     run_in_page("how-to/server-side.md", "def list_devices", names)
-    store, user = Records(), {"id": 42, "sessions": {}}
+    store = Records()
+    user: dict[str, Any] = {"id": 42, "sessions": {}}
 
     def act(scope: Any) -> Any:
         if scope["path"] != "/":

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 import time_machine
-from itsdangerous import TimestampSigner
+from itsdangerous import Signer, TimestampSigner
 
 from .apps import app_that, show_session
 from .browser import Browser
@@ -134,15 +134,15 @@ def test_quarts_own_session_is_the_one_in_the_scope(sign_as_before: Any, names: 
 
     run_page("how-to/from-flask.md", names)
 
-    @names["app"].get("/flash")
     async def flash_hello() -> str:
         await flash("hello")
         return ""
 
-    @names["app"].get("/flashed")
     async def flashed() -> list[Any]:
         return list(get_flashed_messages())
 
+    names["app"].add_url_rule("/flash", view_func=flash_hello)
+    names["app"].add_url_rule("/flashed", view_func=flashed)
     client = TestClient(names["app"])
     client.cookies.set("session", sign_as_before({"user": "ada"}), domain="testserver.local")
 
@@ -185,17 +185,15 @@ def test_cookies_of_the_django_that_is_installed_are_read(after_django: Any) -> 
     assert Browser(after_django, cookies={"sessionid": value}).get().json() == [{"user": "ada"}, None]
 
 
-@pytest.mark.parametrize(
-    ("value", "rejected"),
-    [
-        (PLAIN.replace(":1xocE4:", ":1xocE5:"), "bad-signature"),
-        (PLAIN.replace(":", "."), "bad-signature"),
-        ("gASVDwAAAAAAAAB9lIwEdXNlcpSMA2FkYZRzLg:1xocE4:", "bad-signature"),
-    ],
-    ids=["another time", "another form", "no signature"],
-)
-def test_what_django_did_not_sign_is_rejected(value: str, rejected: str, after_django: Any) -> None:
-    assert Browser(after_django, cookies={"sessionid": value}).get().json() == [{}, rejected]
+@pytest.mark.parametrize("value", [PLAIN.replace("1xocE4", "1xocE5"), PLAIN.replace(":", "."), f"{PLAIN}A"])
+def test_what_django_did_not_sign_is_rejected(value: str, after_django: Any) -> None:
+    assert Browser(after_django, cookies={"sessionid": value}).get().json() == [{}, "bad-signature"]
+
+
+def test_a_pickle_that_django_signed_is_rejected(names: Names, after_django: Any) -> None:
+    value = Signer.sign(names["DjangoSigner"](OLD_KEY), "gASVDwAAAAAAAAB9lIwEdXNlcpSMA2FkYZRzLg:1xocE4").decode()
+
+    assert Browser(after_django, cookies={"sessionid": value}).get().json() == [{}, "bad-signature"]
 
 
 def test_the_age_of_djangos_cookies_counts(after_django: Any, clock: time_machine.Traveller) -> None:
