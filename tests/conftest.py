@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,15 @@ def clock() -> Generator[time_machine.Traveller]:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str, Any]]:
     """What a code block of the documentation may take for granted."""
     from .pages import make_names  # which imports every framework
 
     monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
     monkeypatch.setenv("SESSION_SECRET", KEY)
     monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
-    return make_names()
+    logger = logging.getLogger("asgi_signed_session")
+    handlers, level = list(logger.handlers), logger.level
+    yield make_names()
+    logger.handlers[:] = handlers  # some show how to add one
+    logger.setLevel(level)

@@ -116,6 +116,19 @@ def test_the_30_days_of_who_is_remembered_count_from_the_last_visit(
 
 
 @pytest.mark.usefixtures("login")
+def test_a_session_in_use_is_signed_once_a_day(names: Names, clock: time_machine.Traveller) -> None:
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+    browser.get("/remembered")
+    signed = []
+
+    for seconds in (DAY, 1, DAY):
+        clock.shift(seconds)
+        signed.append(len(browser.get().all(b"set-cookie")))
+
+    assert signed == [0, 1, 0]
+
+
+@pytest.mark.usefixtures("login")
 @pytest.mark.parametrize("path", ["/remembered", "/not-remembered"])
 def test_90_days_after_the_login_the_session_is_over(path: str, names: Names, clock: time_machine.Traveller) -> None:
     browser = Browser(run_in_page("how-to/remember-me.md", "lifetime=90", names)["app"])
