@@ -128,6 +128,23 @@ def test_flasks_cookies_of_another_key_are_not_read(names: Names) -> None:
     assert Browser(names["app"], cookies={"session": value}).get().json() == [{}, "bad-signature"]
 
 
+def test_quarts_own_session_has_no_permanent(names: Names) -> None:
+    from starlette.testclient import TestClient
+
+    run_page("how-to/from-flask.md", names)
+
+    async def remember() -> str:
+        try:
+            names["session"].permanent = True
+        except AttributeError as error:
+            return type(error).__name__
+        return "it has"
+
+    names["app"].add_url_rule("/remember", view_func=remember)
+
+    assert TestClient(names["app"]).get("/remember").text == "AttributeError"
+
+
 def test_quarts_own_session_is_the_one_in_the_scope(sign_as_before: Any, names: Names) -> None:
     from quart import flash, get_flashed_messages
     from starlette.testclient import TestClient
