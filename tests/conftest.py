@@ -71,6 +71,8 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str
     monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
     logger = logging.getLogger("asgi_signed_session")
     handlers, level = list(logger.handlers), logger.level
-    yield make_names()
+    names = make_names()
+    yield names
+    names.clear()  # closes a store now, and not when garbage is collected, of which sqlite3 warns
     logger.handlers[:] = handlers  # some show how to add one
     logger.setLevel(level)

@@ -32,7 +32,7 @@ def starlette(names: Names) -> Any:
         if scope["path"] == "/login":
             scope["session"].update(user="ada")
         body = json.dumps(dict(scope["session"])).encode()
-        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
     names["app"] = app
