@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 
-.PHONY: help demo test bench check format clean
+.PHONY: help demo test bench docs check format clean
 .DELETE_ON_ERROR:
 
 help:  ## show this
@@ -21,6 +21,9 @@ test: $(VENV)/test.stamp  ## run the tests, with coverage
 bench: $(VENV)/bench.stamp  ## run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/docs.stamp  ## build the documentation into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 check: $(VENV)/dev.stamp  ## check format, lint and types
 	@$(BIN)/python -m ruff format --quiet --check .
 	@$(BIN)/python -m ruff check --quiet .
@@ -32,7 +35,7 @@ format: $(VENV)/dev.stamp  ## put the format right, and what lint can fix
 	@$(BIN)/python -m ruff check --fix .
 
 clean:  ## remove all that these commands made
-	@rm -rf .venv .venv-* .demo-sessions .nox dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* .demo-sessions .nox dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per dependency group, so that the demo doesn't wait for matplotlib.

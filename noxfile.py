@@ -128,6 +128,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", "--update-readme")
 
 
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation's site: every link and anchor leads somewhere, and no page asks another host for anything."""
+    session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "docs"))
+    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", "tests/test_site.py", *session.posargs)
+
+
 def empty(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()) / name
     shutil.rmtree(folder, ignore_errors=True)

@@ -61,6 +61,11 @@ async def deny(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.http.response.body", "body": b""})
 
 
+def show_session(scope: MutableMapping[str, Any]) -> Any:
+    """What is in the session, and why the cookie that came was not used."""
+    return [dict(scope["session"]), scope["session"].rejected]
+
+
 def _act(scope: MutableMapping[str, Any]) -> Any:
     path = scope["path"]
     if path == "/login":

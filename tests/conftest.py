@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,3 +59,20 @@ def clock() -> Generator[time_machine.Traveller]:
     """Stops the clock at ``NOW``, so that whole cookies can be compared; ``clock.shift(60)`` moves it."""
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str, Any]]:
+    """What a code block of the documentation may take for granted."""
+    from .pages import make_names  # which imports every framework
+
+    monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
+    monkeypatch.setenv("SESSION_SECRET", KEY)
+    monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
+    logger = logging.getLogger("asgi_signed_session")
+    handlers, level = list(logger.handlers), logger.level
+    names = make_names()
+    yield names
+    names.clear()  # closes a store now, and not when garbage is collected, of which sqlite3 warns
+    logger.handlers[:] = handlers  # some show how to add one
+    logger.setLevel(level)

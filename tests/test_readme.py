@@ -15,34 +15,16 @@ from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 from .apps import visit
 from .browser import Browser
 from .conftest import KEY
+from .pages import find_blocks, run_block
 from .records import Records
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-
-
-@pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What a block may take for granted."""
-    from fastapi import FastAPI
-    from quart import Quart
-    from starlette.applications import Starlette
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200})
-
-    monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
-    monkeypatch.setenv("SESSION_SECRET", KEY)
-    keys = dict.fromkeys(("SECRET", "NEW_KEY", "OLD_KEY", "USER_KEY", "ADMIN_KEY"), KEY)
-    frameworks = {"starlette_app": Starlette(), "fastapi_app": FastAPI(), "quart_app": Quart("readme")}
-    return {"app": app, "SessionMiddleware": SessionMiddleware, **keys, **frameworks}
+BLOCKS = find_blocks(README)
 
 
 def run(names: dict[str, Any], first_words: str) -> dict[str, Any]:
-    (block,) = [block for block in BLOCKS if first_words in block]
-    exec(block, names)
-    return names
+    return run_block(BLOCKS, first_words, names)
 
 
 @pytest.mark.parametrize("block", BLOCKS)

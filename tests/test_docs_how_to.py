@@ -1,0 +1,328 @@
+"""What the how-to pages say comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+
+from asgi_signed_session import Session, SessionMiddleware
+
+from .apps import app_that, show_session, visit
+from .browser import Browser
+from .conftest import KEY, NOW
+from .pages import ADMIN_KEY, OLD_KEY, PAGES, USER_KEY, Names, find_blocks, read_console, run_in_page, run_page
+from .records import Records
+from .servers import browse, running
+from .wire import KEPT, read_attributes, set_cookie, sign
+
+DAY = 86400  # seconds
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+
+@pytest.mark.parametrize("words", ["NEW_KEY, fallbacks=[OLD_KEY])\n", "os.environ"])
+def test_a_session_of_the_old_key_is_signed_anew_with_the_new(
+    words: str, names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_key, old_key = "new-key-of-the-environment", "old-key-of-the-environment"
+    monkeypatch.setenv("SESSION_SECRET", new_key)
+    monkeypatch.setenv("SESSION_SECRET_FALLBACKS", f"{KEY.replace(' ', '-')} {old_key}")
+    names |= {"app": visit, "NEW_KEY": new_key, "OLD_KEY": old_key}
+    browser = Browser(
+        run_in_page("how-to/rotate-keys.md", words, names)["app"],
+        cookies={"session": sign({"user": "ada"}, key=old_key)},
+    )
+
+    response = browser.get("/whoami")
+
+    assert response.json() == {"user": "ada"}
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada"}, key=new_key)]
+
+
+@pytest.mark.parametrize(("before", "after"), [("step_1", "step_2"), ("step_2", "step_3")])
+def test_servers_of_two_steps_of_a_rotation_read_each_others_cookies(before: str, after: str, names: Names) -> None:
+    names["app"] = visit
+    run_in_page("how-to/rotate-keys.md", "step_1", names)
+
+    for signing, reading in ((before, after), (after, before)):
+        browser = Browser(names[signing])
+        browser.get("/login")
+        browser.app = names[reading]
+        assert browser.get("/whoami").json() == {"user": "ada"}
+
+
+def test_servers_of_the_present_and_the_first_step_read_each_others_cookies(names: Names) -> None:
+    names["app"] = visit
+    browser = Browser(SessionMiddleware(visit, OLD_KEY))
+    browser.get("/login")
+    browser.app = run_in_page("how-to/rotate-keys.md", "step_1", names)["step_1"]
+
+    browser.get("/add")
+
+    browser.app = SessionMiddleware(visit, OLD_KEY)
+    assert browser.get("/whoami").json() == {"user": "ada", "cart": ["tea"]}
+
+
+def test_without_the_leaked_key_everyone_is_logged_out(names: Names) -> None:
+    names["app"] = app_that(show_session)
+    exec(find_blocks(PAGES["how-to/rotate-keys.md"])[-1], names)
+    browser = Browser(names["app"], cookies={"session": sign({"user": "ada"}, key=OLD_KEY)})
+
+    assert browser.get().json() == [{}, "bad-signature"]
+
+
+@pytest.fixture
+def login(names: Names) -> Any:
+    def act(scope: Any) -> Any:
+        if scope["path"] != "/":
+            names["log_in"](scope["session"], 42, scope["path"] == "/remembered")
+        return show_session(scope)
+
+    names["app"] = app_that(act)
+    return run_in_page("how-to/remember-me.md", "def log_in", names)["log_in"]
+
+
+@pytest.mark.parametrize(
+    ("path", "attributes"),
+    [
+        ("/remembered", "path=/; Max-Age=2592000; httponly; samesite=lax"),
+        ("/", "path=/; httponly; samesite=lax"),
+    ],
+)
+def test_the_browser_remembers_who_asked_to_be(path: str, attributes: str, login: Any, names: Names) -> None:
+    names["app"] = app_that(lambda scope: login(scope["session"], 42, path == "/remembered"))
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+
+    [line] = browser.get(path).all(b"set-cookie")
+
+    assert read_attributes(line) == attributes
+
+
+@pytest.mark.usefixtures("login")
+def test_the_30_days_of_who_is_remembered_count_from_the_last_visit(
+    names: Names, clock: time_machine.Traveller
+) -> None:
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+    browser.get("/remembered")
+
+    for days, session in ((29, {"user_id": 42}), (29, {"user_id": 42}), (31, {})):
+        clock.shift(days * DAY)
+        assert browser.get().json()[0] == session
+
+
+@pytest.mark.usefixtures("login")
+def test_a_session_in_use_is_signed_once_a_day(names: Names, clock: time_machine.Traveller) -> None:
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+    browser.get("/remembered")
+    signed = []
+
+    for seconds in (DAY, 1, DAY):
+        clock.shift(seconds)
+        signed.append(len(browser.get().all(b"set-cookie")))
+
+    assert signed == [0, 1, 0]
+
+
+@pytest.mark.usefixtures("login")
+@pytest.mark.parametrize("path", ["/remembered", "/not-remembered"])
+def test_90_days_after_the_login_the_session_is_over(path: str, names: Names, clock: time_machine.Traveller) -> None:
+    browser = Browser(run_in_page("how-to/remember-me.md", "lifetime=90", names)["app"])
+    browser.get(path)
+
+    for _ in range(4):
+        clock.shift(22 * DAY)
+        assert browser.get().json() == [{"user_id": 42}, None]
+    clock.shift(2 * DAY)
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_the_request_of_a_framework_has_the_same_session(login: Any, names: Names) -> None:
+    from starlette.requests import Request
+
+    request = Request({"type": "http", "session": Session()})
+
+    asyncio.run(run_in_page("how-to/remember-me.md", "async def login", names)["login"](request))
+
+    assert (request.session, request.scope["session"].max_age) == ({"user_id": 42}, 30 * DAY)
+
+
+@pytest.fixture
+def app_with_users(names: Names) -> Any:
+    user = {"sessions_valid_from": 0}
+
+    def act(scope: Any) -> Any:
+        session = scope["session"]
+        match scope["path"]:
+            case "/login":
+                session["user_id"] = 42
+                session.regenerate()
+            case "/change":
+                session["last_page"] = "/change"
+            case "/everywhere":
+                names["log_out_everywhere"](user)
+            case "/elsewhere":
+                names["log_out_elsewhere"](user, session)
+            case _:
+                return names["current_user"](session, {42: user}) is user
+        return None
+
+    names["app"] = app_that(act)
+    return run_page("how-to/log-out-everywhere.md", names)["app"]
+
+
+@pytest.fixture
+def devices(app_with_users: Any, clock: time_machine.Traveller) -> tuple[Browser, Browser]:
+    phone, laptop = Browser(app_with_users), Browser(app_with_users)
+    phone.get("/login")
+    laptop.get("/login")
+    clock.shift(1)
+    assert [phone.get().json(), laptop.get().json()] == [True, True]
+    return phone, laptop
+
+
+def test_logging_out_everywhere_ends_every_session_until_the_next_login(
+    devices: tuple[Browser, Browser], clock: time_machine.Traveller
+) -> None:
+    phone, laptop = devices
+
+    phone.get("/everywhere")
+
+    assert [phone.get().json(), laptop.get().json()] == [False, False]
+    clock.shift(1)
+    phone.get("/login")
+    assert [phone.get().json(), laptop.get().json()] == [True, False]
+
+
+def test_logging_out_everywhere_ends_a_login_of_the_same_second(
+    app_with_users: Any, devices: tuple[Browser, Browser]
+) -> None:
+    phone, laptop = devices
+    laptop.get("/login")
+
+    phone.get("/everywhere")
+
+    assert laptop.get().json() is False
+
+
+def test_a_change_makes_no_old_session_new(devices: tuple[Browser, Browser], clock: time_machine.Traveller) -> None:
+    phone, laptop = devices
+    phone.get("/everywhere")
+    clock.shift(5)
+
+    assert len(laptop.get("/change").all(b"set-cookie")) == 1
+
+    assert laptop.get().json() is False
+
+
+def test_logging_out_elsewhere_ends_every_session_but_this_one(devices: tuple[Browser, Browser]) -> None:
+    phone, laptop = devices
+
+    phone.get("/elsewhere")
+
+    assert [phone.get().json(), laptop.get().json()] == [True, False]
+
+
+def test_each_session_is_saved_in_its_own_cookie(names: Names) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user_id"] = 42
+        await names["sign_in_admin"](scope)
+        await send({"type": "http.response.start", "status": 200})
+
+    names["app"] = app
+    response = Browser(run_page("how-to/side-by-side.md", names)["app"]).get()
+
+    assert response.all(b"set-cookie") == [
+        set_cookie({"user_id": 42}, key=USER_KEY),
+        set_cookie({"admin": 42}, "path=/; Max-Age=3600; httponly; samesite=strict", key=ADMIN_KEY, name="admin"),
+    ]
+
+
+def test_sessions_on_disk_outlive_a_restart(names: Names) -> None:
+    names["app"] = visit
+    browser = Browser(visit)
+    answers = []
+
+    for path in ("/login", "/whoami"):
+        started = run_in_page("how-to/server-side.md", "DiskStore", dict(names))
+        browser.app = started["app"]
+        answers.append(browser.get(path).json())
+        asyncio.run(started["store"].close())
+
+    assert answers == [None, {"user": "ada"}]
+
+
+def test_a_device_is_listed_and_can_be_ended(names: Names) -> None:
+    run_in_page("how-to/server-side.md", "def list_devices", names)
+    store = Records()
+    user: dict[str, Any] = {"id": 42, "sessions": {}}
+
+    def act(scope: Any) -> Any:
+        if scope["path"] != "/":
+            names["log_in"](scope["session"], user, scope["path"])
+        return [names["list_devices"](scope["session"], user), *show_session(scope)]
+
+    app = SessionMiddleware(app_that(act), KEY, store=store)
+    phone, laptop = Browser(app), Browser(app)
+    phone.get("/phone")
+    laptop.get("/laptop")
+
+    on_phone = {"device": "/phone", "since": NOW, "this_one": True}
+    on_laptop = {"device": "/laptop", "since": NOW, "this_one": False}
+    assert phone.get().json() == [[on_phone, on_laptop], {"user_id": 42}, None]
+    [lost, _] = user["sessions"]
+    asyncio.run(names["log_out_device"](store, user, lost))
+    assert phone.get().json()[1:] == [{}, "expired"]
+    assert laptop.get().json()[0] == [on_laptop | {"this_one": True}]
+
+
+def test_nobody_ends_a_session_that_is_not_theirs(names: Names) -> None:
+    run_in_page("how-to/server-side.md", "def list_devices", names)
+    store = Records()
+    browser = Browser(SessionMiddleware(visit, KEY, store=store))
+    browser.get("/login")
+    [session_id] = store.records
+
+    asyncio.run(names["log_out_device"](store, {"id": 7, "sessions": {}}, session_id))
+
+    assert browser.get("/whoami").json() == {"user": "ada"}
+
+
+def test_a_dict_is_a_store(names: Names) -> None:
+    names["app"] = visit
+    browser = Browser(run_in_page("how-to/server-side.md", "class DictStore", names)["app"])
+
+    browser.get("/login")
+
+    assert browser.get("/whoami").json() == {"user": "ada"}
+    browser.get("/logout")
+    assert browser.cookies == {}
+
+
+@pytest.mark.parametrize(
+    ("address", "attributes"), [("127.0.0.1", f"{KEPT}; secure"), ("10.0.0.5", KEPT)], ids=["trusted", "another"]
+)
+def test_uvicorn_believes_the_proxy_that_it_is_told_of(
+    address: str, attributes: str, names: Names, tmp_path: Path
+) -> None:
+    (tmp_path / "app.py").write_text(find_blocks(PAGES["tutorial.md"])[0])
+    [command] = [command for command, _ in read_console("how-to/proxy.md")]
+    arguments = shlex.split(command.replace("10.0.0.5", address))
+
+    with running("-m", *arguments, "--port=0", f"--app-dir={tmp_path}") as server, browse(server) as client:
+        response = client.get("/", headers={"X-Forwarded-Proto": "https"})
+
+    assert read_attributes(response.headers["set-cookie"].encode()) == attributes
+
+
+@pytest.mark.parametrize(("words", "name"), [("SECRET, https", "session"), ("__Host-", "__Host-session")])
+def test_with_https_only_the_cookie_is_secure_whatever_the_server_knows(words: str, name: str, names: Names) -> None:
+    names["app"] = visit
+
+    response = Browser(run_in_page("how-to/proxy.md", words, names)["app"]).get("/login")
+
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada"}, f"{KEPT}; secure", name=name)]
