@@ -95,7 +95,7 @@ class SessionMiddleware:
         session._keeper = self._keeper
         session._source = headers
         session._stage = "open"
-        session._state = "untouched"
+        session._state = None
         if outer is not None and outer._stage == "hidden":
             session._outer = outer
         if self._store_keeper is not None:
@@ -104,7 +104,7 @@ class SessionMiddleware:
 
         # Not async: a coroutine more for each message would cost 0.1 µs.
         def send_with_session(message: Message) -> Awaitable[None]:
-            if (session._state != "untouched" or scope.get(scope_key) is not session) and START_OF[message["type"]]:
+            if (session._state is not None or scope.get(scope_key) is not session) and START_OF[message["type"]]:
                 message = self._add_session(scope, session, message)
             return send(message)  # type: ignore[no-any-return]
 
@@ -112,7 +112,7 @@ class SessionMiddleware:
             await self.app(scope, receive, send_with_session)
         finally:
             session._stage = "ended"
-            if scope.get(scope_key) is not session or (session._state != "untouched" and session._is_changed()):
+            if scope.get(scope_key) is not session or (session._state is not None and session._is_changed()):
                 self._report_late(scope, session)
 
     async def _call_with_store(
@@ -174,7 +174,7 @@ class SessionMiddleware:
         if scope.get(self.scope_key) is not session:
             self._take_replacement(scope, session)
         accept = START_OF[message["type"]] == "accept"
-        if session._state == "untouched" or (accept and not _accept_takes_headers(scope)):
+        if session._state is None or (accept and not _accept_takes_headers(scope)):
             return message
         # A second start, of an error page, comes where the first has not gone out, so the cookie hasn't either.
         set_cookie = None
@@ -191,7 +191,7 @@ class SessionMiddleware:
         """As ``_add_session``, once the store has the session."""
         self._take_replacement(scope, session)
         accept = START_OF[message["type"]] == "accept"
-        if session._state == "untouched" or (accept and not _accept_takes_headers(scope)):
+        if session._state is None or (accept and not _accept_takes_headers(scope)):
             return message
         set_cookie = None
         if session._state == "stale" or session._is_changed():
@@ -206,7 +206,7 @@ class SessionMiddleware:
     async def _save_late(self, keeper: StoreKeeper, scope: Scope, session: Session, failed: bool = False) -> None:
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
         self._take_late_replacement(scope, session)
-        if session._state == "untouched" or not session._is_changed():
+        if session._state is None or not session._is_changed():
             return
         try:
             saved = not failed and await keeper.save_late(session)

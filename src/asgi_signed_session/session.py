@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol
 
 Rejection = Literal["bad-signature", "expired", "malformed"]
 Stage = Literal["open", "hidden", "ended"]  # of the connection
-State = Literal["untouched", "read", "stale", "changed", "saved"]
+State = Literal["read", "stale", "changed", "saved"]
 Metadata = Mapping[str, "int | None"]
 
 # Every other method of dict reads. A test fails when dict has one that is in no group.
@@ -90,9 +90,9 @@ class Session(dict[str, Any]):
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
     _source: Any
     _stage: Stage
-    # What the methods have seen; a value that changed in place is seen by its fingerprint. "stale": read, and to be
-    # signed anew though unchanged. "saved": changed on this connection, and not since the cookie went out.
-    _state: State
+    # What the methods have seen; a value that changed in place is seen by its fingerprint. None: untouched. "stale":
+    # read, and to be signed anew though unchanged. "saved": changed on this connection, and not since the cookie left.
+    _state: State | None
     issued_at: int | None
     rejected: Rejection | None
     signed_at: int | None
@@ -103,7 +103,7 @@ class Session(dict[str, Any]):
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
         self._fill(content)
         self._stage = "ended"
-        self._state = "untouched"
+        self._state = None
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Session:  # type: ignore[override]  # a Session
@@ -137,14 +137,14 @@ class Session(dict[str, Any]):
     @property
     def accessed(self) -> bool:
         """Whether the app has read or changed the session."""
-        return self._state != "untouched" or self.modified
+        return self._state is not None or self.modified
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
         if value:
             self.mark_accessed()
         elif not self.modified:
-            self._state = "untouched"
+            self._state = None
 
     @property
     def modified(self) -> bool:
@@ -186,7 +186,7 @@ class Session(dict[str, Any]):
 
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
-        if self._state == "untouched":
+        if self._state is None:
             self._state = "read"
 
     def mark_modified(self) -> None:
