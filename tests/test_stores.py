@@ -913,6 +913,21 @@ def test_a_store_that_cannot_read_fails_the_request_and_the_visitor_stays_signed
     assert visitor.get("/whoami").json() == ADA
 
 
+def test_an_error_page_around_the_middleware_finds_an_empty_session_when_the_store_cannot_read(
+    visitor: Browser, store: Records
+) -> None:
+    visitor.get("/login")
+    scope: dict[str, Any] = {"type": "http", "path": "/whoami", "headers": visitor.headers()}
+    store.failing = {"get"}
+
+    with pytest.raises(ConnectionError):
+        visitor.connect(scope, [])
+
+    session: Session = scope["session"]
+    assert (session, session.rejected, session.modified) == ({}, None, False)
+    assert session.id not in store.records
+
+
 def test_a_scope_used_again_after_the_store_has_failed_starts_again_from_its_cookie(
     visitor: Browser, store: Records, run: Any
 ) -> None:

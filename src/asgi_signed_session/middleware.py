@@ -137,7 +137,7 @@ class SessionMiddleware:
             await send(message)
 
         try:
-            session._source = await keeper.fetch(session._source)
+            await keeper.fetch(session)
             await self.app(scope, receive, send_with_session)
             answered = True
         finally:
