@@ -588,6 +588,12 @@ def test_a_late_change_of_a_session_that_began_with_this_response_is_saved(
     ("start", "more", "end"),
     [
         ("http.response.start", {"type": "http.response.body", "more_body": True}, {"type": "http.response.body"}),
+        ("http.response.start", {"type": "http.response.debug"}, {"type": "http.response.pathsend"}),
+        (
+            "http.response.start",
+            {"type": "http.response.zerocopysend", "more_body": True},
+            {"type": "http.response.zerocopysend"},
+        ),
         ("websocket.accept", {"type": "websocket.send", "text": ""}, {"type": "websocket.close"}),
     ],
 )

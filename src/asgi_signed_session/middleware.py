@@ -30,7 +30,8 @@ logger = logging.getLogger("asgi_signed_session")
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 _SECURE_SCHEMES = frozenset({"https", "wss"})
 _STARTS = (".response.start", ".accept")  # the ends of the types of messages that carry the response's headers
-_ENDS = (".response.body", ".close")  # and of those that end the response, where no more body follows
+# And of those that end the response, where no more body follows.
+_ENDS = (".response.body", ".response.pathsend", ".response.zerocopysend", ".close")
 
 
 class SessionMiddleware:
