@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 import pickle
+import types
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
+import anyio
 import pytest
 import time_machine
 from hypothesis import given
@@ -902,6 +904,56 @@ def test_a_request_cancelled_while_the_store_writes_sends_nothing(store: Records
 
     asyncio.run(asyncio.wait_for(main(), 5))
     assert store.records == {}
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_late_change_that_is_cancelled_before_the_store_has_it_is_reported(
+    store: Records, run: Any, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    async def main() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"]["user"] = "ada"
+            await send({"type": "http.response.start"})
+            scope["session"]["seen"] = [1]
+            store.before[method] = anyio.lowlevel.checkpoint
+            connection.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        async def send(message: Any) -> None: ...
+
+        with anyio.CancelScope() as connection:
+            await SessionMiddleware(app, KEY, store=store)({"type": "http", "path": "/", "headers": []}, None, send)
+
+    run(main)
+
+    assert list(store.sessions.values()) == [ADA]
+    cancelled = "The app was cancelled before the store had them."
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {cancelled}"]
+
+
+@types.coroutine
+def pause() -> Generator[None]:
+    yield
+
+
+def test_an_app_that_is_closed_leaves_the_store_alone_and_its_late_change_is_reported(
+    store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        await send({"type": "http.response.start"})
+        scope["session"]["seen"] = [1]
+        store.before["get"] = store.before["put"] = pause
+        await pause()
+
+    async def send(message: Any) -> None: ...
+
+    connection = SessionMiddleware(app, KEY, store=store)({"type": "http", "path": "/", "headers": []}, None, send)
+    connection.send(None)
+    connection.close()
+
+    assert list(store.sessions.values()) == [ADA]
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {TOO_LATE}"]
 
 
 # A store that fails

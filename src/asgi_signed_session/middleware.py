@@ -141,6 +141,9 @@ class SessionMiddleware:
             await keeper.fetch(session)
             await self.app(scope, receive, send_with_session)
             answered = True
+        except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
+            answered = False
+            raise
         finally:
             session._stage = "ended"
             await self._save_late(keeper, scope, session, failed=not answered)
@@ -212,10 +215,16 @@ class SessionMiddleware:
         self._take_late_replacement(scope, session)
         if not (session._accessed and session._is_changed()):
             return
+        payload = session._payload
         try:
             saved = not failed and await keeper.save_late(session)
         except SessionEndedError as error:
             self._report_unsaved(scope, session, str(error))
+        except BaseException as error:
+            if not isinstance(error, Exception):  # cancelled, which nobody reports
+                session._payload = payload
+                self._report_unsaved(scope, session, "The app was cancelled before the store had them.")
+            raise
         else:
             if not saved:
                 self._report_unsaved(scope, session, _why_unsaved(scope))
