@@ -96,9 +96,10 @@ def stores(session: nox.Session) -> None:
 
 @nox.session
 def load(session: nox.Session) -> None:
-    """200 visitors at one time."""
+    """200 visitors at one time; 100,000 requests, and no growth."""
     session.install("--editable", ".", *TEST)
-    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", "tests/test_load.py", *session.posargs)
+    files = ("tests/test_load.py", "tests/test_memory.py")
+    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", *files, *session.posargs)
 
 
 @nox.session

@@ -104,6 +104,7 @@ class StoreKeeper(BaseKeeper):
             self._reject(session, source.rejected)
         else:
             session._fill(*source[:6])
+        session._source = Found()  # a websocket may be open for long, and its session cleared
 
     def find_id(self, session: Session) -> str:
         """The key that the store has ``session`` under, or will have it under once it is saved."""
