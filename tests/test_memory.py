@@ -160,7 +160,7 @@ def find_large(session: Session, scope: Any) -> list[Any]:
 def show(things: list[Any]) -> list[str]:
     """Each thing by what it is."""
     payloads = [json.dumps(content, separators=(",", ":")).encode() for content in (FLAT, NESTED)]
-    names = {BIG: "value", **dict.fromkeys(payloads, "payload")}
+    names: dict[Any, str] = {BIG: "value", **dict.fromkeys(payloads, "payload")}
     return sorted(names.get(thing, "set-cookie" if thing[:8] == b"session=" else "fingerprint") for thing in things)
 
 
