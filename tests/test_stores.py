@@ -931,6 +931,38 @@ def test_a_late_change_that_is_cancelled_before_the_store_has_it_is_reported(
     assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {cancelled}"]
 
 
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_change_that_is_cancelled_before_the_store_has_it_is_reported(
+    store: Records, wrap: Wrap, run: Any, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    sent: list[Any] = []
+
+    async def main() -> None:
+        async def cancel() -> None:
+            connection.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"]["seen"] = 1
+            store.before[method] = cancel
+            await send({"type": "http.response.start"})
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/", "headers": browser.headers()}
+        with anyio.CancelScope() as connection:
+            await SessionMiddleware(app, KEY, store=store)(scope, None, send)
+
+    run(main)
+
+    assert (sent, list(store.sessions.values())) == ([], [ADA])
+    cancelled = "The app was cancelled before the store had them."
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {cancelled}"]
+
+
 @types.coroutine
 def pause() -> Generator[None]:
     yield

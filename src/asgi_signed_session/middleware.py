@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from asgiref.typing import ASGI3Application
 
@@ -24,6 +24,7 @@ from .stores import SessionEndedError, Store, StoreKeeper
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = Mapping[str, Any]
+T = TypeVar("T")
 
 logger = logging.getLogger("asgi_signed_session")
 
@@ -203,7 +204,8 @@ class SessionMiddleware:
         set_cookie = None
         if session._stale or session._is_changed():
             try:
-                set_cookie = session._set_cookie = await keeper.save(session, self._is_secure(scope))
+                saving = keeper.save(session, self._is_secure(scope))
+                set_cookie = session._set_cookie = await self._report_cancelled(scope, session, saving)
             except SessionEndedError as error:
                 self._report_unsaved(scope, session, str(error))
         elif session._committed:
@@ -215,19 +217,25 @@ class SessionMiddleware:
         self._take_late_replacement(scope, session)
         if not (session._accessed and session._is_changed()):
             return
-        payload = session._payload
         try:
-            saved = not failed and await keeper.save_late(session)
+            saved = not failed and await self._report_cancelled(scope, session, keeper.save_late(session))
         except SessionEndedError as error:
             self._report_unsaved(scope, session, str(error))
-        except BaseException as error:
-            if not isinstance(error, Exception):  # cancelled, which nobody reports
-                session._payload = payload
-                self._report_unsaved(scope, session, "The app was cancelled before the store had them.")
-            raise
         else:
             if not saved:
                 self._report_unsaved(scope, session, _why_unsaved(scope))
+
+    async def _report_cancelled(self, scope: Scope, session: Session, saving: Awaitable[T]) -> T:
+        """Awaits ``saving``, and warns where it is cancelled: that is no error that anyone would see."""
+        payload = session._payload
+        try:
+            return await saving
+        except Exception:
+            raise
+        except BaseException:
+            session._payload = payload
+            self._report_unsaved(scope, session, "The app was cancelled before the store had them.")
+            raise
 
     def _take_replacement(self, scope: Scope, session: Session) -> None:
         """Gives ``session`` the content of what the app has put in its place."""
