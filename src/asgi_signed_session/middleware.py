@@ -101,7 +101,7 @@ class SessionMiddleware:
         session._accessed = False
         session._stage = "open"
         if outer is not None and outer._stage == "hidden":
-            session._outer = outer
+            session._outer = (outer, *getattr(outer, "_outer", ()))
         if self._store_keeper is not None:
             await self._call_with_store(self._store_keeper, scope, session, receive, send)
             return
@@ -155,6 +155,7 @@ class SessionMiddleware:
         if own is outer:
             await self.app(scope, receive, send)
             return
+        own_outer = getattr(own, "_outer", ())
         before = {key: scope[key] for key in (self.scope_key, self._marker) if key in scope}
         self._take_replacement(scope, outer)  # while it can be seen
         outer._stage = "hidden"
@@ -162,21 +163,25 @@ class SessionMiddleware:
             if own is None:
                 await self(scope, receive, send)
             else:
+                own._outer = tuple(session for session in (outer, *outer._outer) if session is not own)
                 own._stage = "open"
                 scope[self.scope_key] = scope[self._marker] = own
                 await self.app(scope, receive, send)
         finally:
             if own is not None:
                 own._stage = "hidden"
+                own._outer = own_outer
             outer._stage = "open"
             scope.pop(self.scope_key, None)
             scope.update(before)
 
-    def _find_own(self, outer: Session | None) -> Session | None:
+    def _find_own(self, outer: Session) -> Session | None:
         """The session, ``outer`` or one that it hides, that is kept in the same cookie."""
-        while outer is not None and outer._keeper.session_cookie != self.session_cookie:
-            outer = getattr(outer, "_outer", None)
-        return outer
+        active: tuple[Session, ...] = (outer, *getattr(outer, "_outer", ()))
+        for session in active:
+            if session._keeper.session_cookie == self.session_cookie:
+                return session
+        return None
 
     def _add_session(self, scope: Scope, session: Session, message: Message) -> Message:
         """A message like ``message``, which starts the response, with the session's headers."""

@@ -93,7 +93,7 @@ class Session(dict[str, Any]):
     _keeper: Keeper  # unset where it was made by hand
     _key: str | None  # with a store: of the record that there is; None: there is none
     _metadata: Metadata
-    _outer: Session  # the session that this one hides in its scope; unset where there is none
+    _outer: tuple[Session, ...]  # what it hides in its scope, the nearest first; unset where there is nothing
     _payload: bytes | None  # as it came or as it was last written; None: no cookie came that was used
     _refused: object  # what an app has put in its place that is no mapping
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
