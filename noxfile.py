@@ -98,9 +98,10 @@ def stores(session: nox.Session) -> None:
 
 @nox.session
 def load(session: nox.Session) -> None:
-    """200 visitors at one time."""
+    """200 visitors at one time; 100,000 requests, and no growth."""
     session.install("--editable", ".", *TEST)
-    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", "tests/test_load.py", *session.posargs)
+    files = ("tests/test_load.py", "tests/test_memory.py")
+    session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", *files, *session.posargs)
 
 
 @nox.session
@@ -133,6 +134,20 @@ def docs(session: nox.Session) -> None:
     """The documentation's site: every link and anchor leads somewhere, and no page asks another host for anything."""
     session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "docs"))
     session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", "tests/test_site.py", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Made-up cookies and signed payloads, half a minute each; nox -s fuzz -- -max_total_time=300 takes longer."""
+    session.install("--editable", ".")
+    # Without a wheel it would be built, and that takes the whole of LLVM.
+    install = ("python", "-m", "pip", "install", "--quiet", "--only-binary=atheris", "atheris")
+    session.run(*install, success_codes=[0, 1], silent=True)
+    if session.run("python", "-c", "import atheris", success_codes=[0, 1], silent=True):  # prints that there is none
+        session.skip(f"nothing was fuzzed: atheris can't be installed for Python {HERE} on {sys.platform}")
+    for target in ("cookies", "payloads"):
+        options = ("-max_total_time=30", "-max_len=5000", "-verbosity=0", "-print_final_stats=1", *session.posargs)
+        session.run("python", "-m", "fuzz", target, *options)
 
 
 def empty(session: nox.Session, name: str) -> Path:

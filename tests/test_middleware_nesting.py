@@ -302,6 +302,18 @@ def test_the_third_of_three_finds_the_first_ones_session_through_the_second(visi
     ]
 
 
+def test_the_fourth_of_four_finds_the_second_ones_session_through_the_third(visit: Any) -> None:
+    seen: list[Any] = []
+    app: App = app_that(lambda scope: seen.append(dict(scope["session"])))
+    for name in ("a", "b", "a", "b"):  # from the inside
+        app = session_in(name, around(app, put(**{name: 1})))
+
+    response = visit(app).get()
+
+    assert seen == [{"a": 1}]
+    assert response.all(b"set-cookie") == [set_cookie({"a": 1}, name="a"), set_cookie({"b": 1}, name="b")]
+
+
 def test_a_replacement_in_the_third_of_three_is_the_first_ones(visit: Any) -> None:
     app = session_in("a", session_in("b", session_in("a", app_that(replace))))
 

@@ -5,6 +5,7 @@ import json
 import marshal
 import operator
 import pickle
+import threading
 import types
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -905,6 +906,51 @@ def test_clearing_ends_the_session_and_its_max_age(open_in_state: Any) -> None:
 
         assert (dict(session), session.max_age, session.issued_at, session.signed_at) == ({}, default, None, None)
         assert (session.accessed, session.modified) == (True, True)
+
+
+# Readers that meet
+
+
+def in_a_thread(act: Callable[[], None]) -> None:
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("run", [in_a_thread, lambda act: act()], ids=["another thread", "the serializer"])
+def test_a_change_while_the_session_is_being_read_is_kept(run: Callable[[Callable[[], None]], None]) -> None:
+    class Serializer:
+        dumps = staticmethod(json.dumps)
+        pending = True
+
+        def loads(self, payload: str) -> Any:
+            if self.pending:
+                self.pending = False
+                run(lambda: session.update(meanwhile=1))
+            return json.loads(payload)
+
+    value = SessionSigner(KEY).dumps(CONTENT)
+    with open_session(value=value, serializer=Serializer()) as session:
+        assert (session["a"], session["meanwhile"], session.modified) == (1, 1, True)
+
+
+def test_threads_that_touch_a_session_at_once_each_have_their_change_kept() -> None:
+    content = {"a": "x" * 2900}  # hashing more than 2 kB lets other threads run
+    for _ in range(100):
+        with open_session(content) as session:
+            start = threading.Barrier(2)
+
+            def touch(key: str, start: threading.Barrier = start, session: Session = session) -> None:
+                start.wait()
+                session[key] = 1
+
+            threads = [threading.Thread(target=touch, args=key) for key in "bc"]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+            assert (session, session.modified) == ({**content, "b": 1, "c": 1}, True)
 
 
 json_values = st.recursive(

@@ -4,10 +4,12 @@ import asyncio
 import json
 import logging
 import pickle
+import types
 from base64 import urlsafe_b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
+import anyio
 import pytest
 import time_machine
 from hypothesis import given
@@ -588,6 +590,12 @@ def test_a_late_change_of_a_session_that_began_with_this_response_is_saved(
     ("start", "more", "end"),
     [
         ("http.response.start", {"type": "http.response.body", "more_body": True}, {"type": "http.response.body"}),
+        ("http.response.start", {"type": "http.response.debug"}, {"type": "http.response.pathsend"}),
+        (
+            "http.response.start",
+            {"type": "http.response.zerocopysend", "more_body": True},
+            {"type": "http.response.zerocopysend"},
+        ),
         ("websocket.accept", {"type": "websocket.send", "text": ""}, {"type": "websocket.close"}),
     ],
 )
@@ -898,6 +906,88 @@ def test_a_request_cancelled_while_the_store_writes_sends_nothing(store: Records
     assert store.records == {}
 
 
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_late_change_that_is_cancelled_before_the_store_has_it_is_reported(
+    store: Records, run: Any, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    async def main() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"]["user"] = "ada"
+            await send({"type": "http.response.start"})
+            scope["session"]["seen"] = [1]
+            store.before[method] = anyio.lowlevel.checkpoint
+            connection.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        async def send(message: Any) -> None: ...
+
+        with anyio.CancelScope() as connection:
+            await SessionMiddleware(app, KEY, store=store)({"type": "http", "path": "/", "headers": []}, None, send)
+
+    run(main)
+
+    assert list(store.sessions.values()) == [ADA]
+    cancelled = "The app was cancelled before the store had them."
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {cancelled}"]
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_change_that_is_cancelled_before_the_store_has_it_is_reported(
+    store: Records, wrap: Wrap, run: Any, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    sent: list[Any] = []
+
+    async def main() -> None:
+        async def cancel() -> None:
+            connection.cancel()
+            await anyio.lowlevel.checkpoint()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"]["seen"] = 1
+            store.before[method] = cancel
+            await send({"type": "http.response.start"})
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/", "headers": browser.headers()}
+        with anyio.CancelScope() as connection:
+            await SessionMiddleware(app, KEY, store=store)(scope, None, send)
+
+    run(main)
+
+    assert (sent, list(store.sessions.values())) == ([], [ADA])
+    cancelled = "The app was cancelled before the store had them."
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {cancelled}"]
+
+
+@types.coroutine
+def pause() -> Generator[None]:
+    yield
+
+
+def test_an_app_that_is_closed_leaves_the_store_alone_and_its_late_change_is_reported(
+    store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["user"] = "ada"
+        await send({"type": "http.response.start"})
+        scope["session"]["seen"] = [1]
+        store.before["get"] = store.before["put"] = pause
+        await pause()
+
+    async def send(message: Any) -> None: ...
+
+    connection = SessionMiddleware(app, KEY, store=store)({"type": "http", "path": "/", "headers": []}, None, send)
+    connection.send(None)
+    connection.close()
+
+    assert list(store.sessions.values()) == [ADA]
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {TOO_LATE}"]
+
+
 # A store that fails
 
 
@@ -911,6 +1001,21 @@ def test_a_store_that_cannot_read_fails_the_request_and_the_visitor_stays_signed
     store.failing = set()
 
     assert visitor.get("/whoami").json() == ADA
+
+
+def test_an_error_page_around_the_middleware_finds_an_empty_session_when_the_store_cannot_read(
+    visitor: Browser, store: Records
+) -> None:
+    visitor.get("/login")
+    scope: dict[str, Any] = {"type": "http", "path": "/whoami", "headers": visitor.headers()}
+    store.failing = {"get"}
+
+    with pytest.raises(ConnectionError):
+        visitor.connect(scope, [])
+
+    session: Session = scope["session"]
+    assert (session, session.rejected, session.modified) == ({}, None, False)
+    assert session.id not in store.records
 
 
 def test_a_scope_used_again_after_the_store_has_failed_starts_again_from_its_cookie(

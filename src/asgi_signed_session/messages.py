@@ -9,7 +9,7 @@ Message: TypeAlias = Mapping[str, Any]
 Start = Literal["response", "accept"]
 
 _STARTS: dict[str, Start] = {".response.start": "response", ".accept": "accept"}
-_ENDS = (".response.body", ".close")
+_ENDS = (".response.body", ".response.pathsend", ".response.zerocopysend", ".close")
 
 
 class _Starts(dict[str, "Start | None"]):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from asgiref.typing import ASGI3Application
 
@@ -24,6 +24,7 @@ from .stores import SessionEndedError, Store, StoreKeeper
 # Frameworks give scopes and messages types of their own, none of which is another's.
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 Scope: TypeAlias = MutableMapping[str, Any]
+T = TypeVar("T")
 
 logger = logging.getLogger("asgi_signed_session")
 
@@ -97,7 +98,7 @@ class SessionMiddleware:
         session._stage = "open"
         session._state = None
         if outer is not None and outer._stage == "hidden":
-            session._outer = outer
+            session._outer = (outer, *getattr(outer, "_outer", ()))
         if self._store_keeper is not None:
             await self._call_with_store(self._store_keeper, scope, session, receive, send)
             return
@@ -133,9 +134,12 @@ class SessionMiddleware:
             await send(message)
 
         try:
-            session._source = await keeper.fetch(session._source)
+            await keeper.fetch(session)
             await self.app(scope, receive, send_with_session)
             answered = True
+        except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
+            answered = False
+            raise
         finally:
             session._stage = "ended"
             await self._save_late(keeper, scope, session, failed=not answered)
@@ -146,6 +150,7 @@ class SessionMiddleware:
         if own is outer:
             await self.app(scope, receive, send)
             return
+        own_outer = getattr(own, "_outer", ())
         before = {key: scope[key] for key in (self.scope_key, self._marker) if key in scope}
         self._take_replacement(scope, outer)  # while it can be seen
         outer._stage = "hidden"
@@ -153,21 +158,25 @@ class SessionMiddleware:
             if own is None:
                 await self(scope, receive, send)
             else:
+                own._outer = tuple(session for session in (outer, *outer._outer) if session is not own)
                 own._stage = "open"
                 scope[self.scope_key] = scope[self._marker] = own
                 await self.app(scope, receive, send)
         finally:
             if own is not None:
                 own._stage = "hidden"
+                own._outer = own_outer
             outer._stage = "open"
             scope.pop(self.scope_key, None)
             scope.update(before)
 
-    def _find_own(self, outer: Session | None) -> Session | None:
+    def _find_own(self, outer: Session) -> Session | None:
         """The session, ``outer`` or one that it hides, that is kept in the same cookie."""
-        while outer is not None and outer._keeper.session_cookie != self.session_cookie:
-            outer = getattr(outer, "_outer", None)
-        return outer
+        active: tuple[Session, ...] = (outer, *getattr(outer, "_outer", ()))
+        for session in active:
+            if session._keeper.session_cookie == self.session_cookie:
+                return session
+        return None
 
     def _add_session(self, scope: Scope, session: Session, message: Message) -> Message:
         """A message like ``message``, which starts the response, with the session's headers."""
@@ -196,7 +205,8 @@ class SessionMiddleware:
         set_cookie = None
         if session._state == "stale" or session._is_changed():
             try:
-                set_cookie = session._set_cookie = await keeper.save(session, self._is_secure(scope))
+                saving = keeper.save(session, self._is_secure(scope))
+                set_cookie = session._set_cookie = await self._report_cancelled(scope, session, saving)
             except SessionEndedError as error:
                 self._report_unsaved(scope, session, str(error))
         elif session._state == "saved":
@@ -209,12 +219,24 @@ class SessionMiddleware:
         if session._state is None or not session._is_changed():
             return
         try:
-            saved = not failed and await keeper.save_late(session)
+            saved = not failed and await self._report_cancelled(scope, session, keeper.save_late(session))
         except SessionEndedError as error:
             self._report_unsaved(scope, session, str(error))
         else:
             if not saved:
                 self._report_unsaved(scope, session, _why_unsaved(scope))
+
+    async def _report_cancelled(self, scope: Scope, session: Session, saving: Awaitable[T]) -> T:
+        """Awaits ``saving``, and warns where it is cancelled: that is no error that anyone would see."""
+        payload = session._payload
+        try:
+            return await saving
+        except Exception:
+            raise
+        except BaseException:
+            session._payload = payload
+            self._report_unsaved(scope, session, "The app was cancelled before the store had them.")
+            raise
 
     def _take_replacement(self, scope: Scope, session: Session) -> None:
         """Gives ``session`` the content of what the app has put in its place."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 import pickle
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, Protocol
 
@@ -20,6 +21,9 @@ CONSTRUCTING: Final = frozenset({"__class_getitem__", "__init__", "__new__", "fr
 
 _IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
 NO_METADATA: Final[Metadata] = {}
+
+# One for all: it is held for less than a microsecond. A thread that has it may need it again, in a finalizer.
+_FILLING = threading.RLock()
 
 _MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
 
@@ -84,7 +88,7 @@ class Session(dict[str, Any]):
     _keeper: Keeper  # unset where it was made by hand
     _key: str | None  # with a store: of the record that there is; None: there is none
     _metadata: Metadata
-    _outer: Session  # the session that this one hides in its scope; unset where there is none
+    _outer: tuple[Session, ...]  # what it hides in its scope, the nearest first; unset where there is nothing
     _payload: bytes | None  # as it came or as it was last written; None: no cookie came that was used
     _refused: object  # what an app has put in its place that is no mapping
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
@@ -120,19 +124,25 @@ class Session(dict[str, Any]):
         stale: bool = False,
         rejected: Rejection | None = None,
     ) -> None:
-        """Becomes a session that has just been read."""
-        dict.clear(self)
-        dict.update(self, content)
-        if self.__class__ is UnreadSession:
-            self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
-        self._state = "stale" if stale else "read"
-        self._fingerprint = None if not content or _is_flat(content) else _fingerprint(content)
-        self._payload = payload
-        self.signed_at = signed_at
-        self.issued_at = issued_at
-        self._metadata = metadata
-        self.rejected = rejected
-        self._refused = None
+        """Becomes a session that has just been read, unless it is one already."""
+        fingerprint = None if not content or _is_flat(content) else _fingerprint(content)
+        with _FILLING:
+            unread = self.__class__ is UnreadSession
+            if not unread and getattr(self, "_keeper", None) is not None:
+                return  # another thread was first, and may have changed it
+            dict.clear(self)
+            dict.update(self, content)
+            if unread:
+                # Only now, as other threads wait for no lock from here on.
+                self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
+            self._state = "stale" if stale else "read"
+            self._fingerprint = fingerprint
+            self._payload = payload
+            self.signed_at = signed_at
+            self.issued_at = issued_at
+            self._metadata = metadata
+            self.rejected = rejected
+            self._refused = None
 
     @property
     def accessed(self) -> bool:

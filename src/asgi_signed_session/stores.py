@@ -64,7 +64,16 @@ class StoreKeeper(BaseKeeper):
         _check_store(store)
         self._store = store
 
-    async def fetch(self, headers: Iterable[Header]) -> Found:
+    async def fetch(self, session: UnreadSession) -> None:
+        """Looks up what ``session`` is filled with when it is touched."""
+        headers, session._source = session._source, Found()
+        session._id = session._key = session._end = None
+        found = session._source = await self._find(headers)
+        if found.id is not None:
+            session._id, session._key = found.id, key_of(found.id)
+            session._end = self._expiry.find_end(found.metadata, found.signed_at or 0, found.issued_at or 0)
+
+    async def _find(self, headers: Iterable[Header]) -> Found:
         """What the store has for the first of the cookies in ``headers`` that can be used."""
         rejected: Rejection | None = None
         for cookie in find_cookies(headers, self._cookie.name):
@@ -92,13 +101,10 @@ class StoreKeeper(BaseKeeper):
     def load(self, session: UnreadSession, source: Found) -> None:
         """Fills ``session`` with what was found for it."""
         if source.id is None:
-            session._id = session._key = session._end = None
             self._reject(session, source.rejected)
-            return
-        session._fill(*source[:6])
-        session._id = source.id
-        session._key = key_of(source.id)
-        session._end = self._expiry.find_end(source.metadata, source.signed_at or 0, source.issued_at or 0)
+        else:
+            session._fill(*source[:6])
+        session._source = Found()  # a websocket may be open for long, and its session cleared
 
     def find_id(self, session: Session) -> str:
         """The key that the store has ``session`` under, or will have it under once it is saved."""
