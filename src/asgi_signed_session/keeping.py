@@ -29,7 +29,7 @@ class BaseKeeper:
         session._fill({}, rejected=reason)
         if reason is not None:  # once it is filled: a log filter may read the session
             extra = {"event": "session.rejected", "reason": reason}
-            logger.debug("Session cookie %r rejected: %s", self.session_cookie, reason, extra=extra)
+            logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
     def _time(self, session: Session) -> tuple[Metadata, int | None, int | None]:
         """The metadata of ``session`` if it is signed now, and seconds until the browser drops it and until it ends."""

@@ -307,12 +307,12 @@ def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
 def _make_signer(option: str, key: object, salt: str) -> TimestampSigner:
     if isinstance(key, TimestampSigner):
         if not key.secret_keys:
-            raise ValueError(f"{option} is a signer without keys; give it one.")
+            raise ValueError(f"{option} is a signer without keys; write TimestampSigner(key).")
         for own_key in key.secret_keys:
             check_key(f"a key of the signer in {option}", own_key)
         return key
     if isinstance(key, Signer):
-        raise TypeError(f"{option} is an itsdangerous.{type(key).__name__}; a TimestampSigner is needed.")
+        raise TypeError(f"{option} is of type {type(key).__name__}, which signs no time; pass a TimestampSigner.")
     return PreparedSigner(read_key(option, key), salt)
 
 
