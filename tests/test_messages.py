@@ -14,7 +14,7 @@ from .messages import CAUSES, SECRETS, Message, collect, find_sites, show
 OF_COOKIES = {"BadPayload", "BadSignature", "SignatureExpired", "DEBUG"}
 
 ADVICE = re.compile(
-    r"\b(must be|needs|write|pass|use|put|[Gg]ive|Make|Store|change"
+    r"\b(must be|needs|write|pass|use|put (?:a|the)|[Gg]ive|Make|Store|change"
     r"|the visitor's next request finds it empty)\b"  # nothing is left to do
 )
 SIGNED = re.compile(r"[\w+/=-]+\.[\w-]{6}\.[\w-]{20,}")  # a cookie's value
