@@ -11,15 +11,15 @@ from .expiry import Expiry
 from .session import Metadata, Rejection, Session, UnreadSession
 from .signing import BadData, SessionSigner, rejection_of
 
-logger = logging.getLogger("asgi_signed_session")
+logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 
 class BaseKeeper:
     """What every way to keep a session has: a cookie, a signer, and an expiry."""
 
     def __init__(self, cookie: SetCookie, signer: SessionSigner, expiry: Expiry) -> None:
-        self.session_cookie = cookie.name.decode("ascii")
-        self.max_age = expiry.max_age
+        self.session_cookie: str = cookie.name.decode("ascii")
+        self.max_age: int | None = expiry.max_age
         self._cookie = cookie
         self._signer = signer
         self._expiry = expiry

@@ -136,7 +136,7 @@ class SessionSigner:
         salt = f"asgi-signed-session.{session_cookie}"
         self._signer = _make_signer("secret_key", secret_key, salt)
         older = _make_fallbacks(fallbacks, salt)
-        self.sign = self._signer.sign
+        self.sign: Callable[[str | bytes], bytes] = self._signer.sign
         self._find_signed = _find_with(self._signer)
         self._find_signed_before = [_find_with(signer) for signer in older]
         self._own_clock = None if isinstance(self._signer, PreparedSigner) else _clock_of(self._signer)
