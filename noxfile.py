@@ -99,9 +99,10 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Every framework on a server, every server with an app."""
+    """Every framework on a server, every server with an app; and what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_servers.py", *session.posargs)
+    files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py")
+    session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
 
 
 @nox.session
