@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -22,25 +23,42 @@ HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @nox.session(python=[version for version in PYTHONS if version != HERE])
 def tests(session: nox.Session) -> None:
-    """The tests, on every Python but the one nox runs on, which `make test` serves."""
-    session.install("--editable", ".", *TEST)
+    """The tests of the sdist on the wheel built from it, on every Python but the one nox runs on."""
+    install_wheel(session)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The tests of the sdist on the wheel built from it, with src out of reach."""
-    dist = empty(session, "dist")
-    session.install("build", *TEST)
-    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
-    session.install(*map(str, dist.glob("*.whl")))
-
-    session.chdir(unpack_sdist(dist))
-    shutil.rmtree("src")
-    file = session.run("python", "-c", "import asgi_signed_session as a; print(a.__file__)", silent=True)
-    if "site-packages" not in str(file):
-        session.error(f"tests would import {file}, not the wheel")
+    """The same on the Python nox runs on; and what type checkers say of the wheel in a user's strict project."""
+    install_wheel(session)
     session.run("python", "-m", "pytest", *session.posargs)
+
+    session.install("pyright[nodejs]")
+    user = Path("tests/typing/api.py").read_text(encoding="utf-8")
+    session.chdir(empty(session, "user"))
+    Path("api.py").write_text(user, encoding="utf-8")
+    # Each checker has comments of its own there, and complains of one too many.
+    own = {"enableTypeIgnoreComments": False, "reportUnnecessaryTypeIgnoreComment": True}
+    Path("pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "strict", **own}), encoding="utf-8")
+    session.run("python", "-m", "mypy", "--strict", "api.py")
+    session.run("python", "-m", "pyright")
+    session.run("python", "-m", "pyright", "--ignoreexternal", "--verifytypes", "asgi_signed_session")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Wheel and sdist: what is in them, what an index makes of them, and that they are built the same each time."""
+    session.install("build", "check-wheel-contents", "twine")
+    first, second = empty(session, "first"), empty(session, "second")
+    session.run("python", "-m", "build", "--outdir", str(first), silent=True)  # the wheel from the sdist
+    session.run("python", "-m", "build", "--sdist", "--wheel", "--outdir", str(second), silent=True)  # from the tree
+    files = sorted(first.iterdir())
+    for file in files:
+        if file.read_bytes() != (second / file.name).read_bytes():
+            session.error(f"{file.name} is not the same when it is built again, or from the sdist")
+    session.run("twine", "check", "--strict", *map(str, files))
+    session.run("check-wheel-contents", "--package", "src/asgi_signed_session", str(first))
 
 
 @nox.session
@@ -82,9 +100,10 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Every framework on a server, every server with an app."""
+    """Every framework on a server, every server with an app; and what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_servers.py", *session.posargs)
+    files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py")
+    session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
 
 
 @nox.session
@@ -161,3 +180,17 @@ def unpack_sdist(folder: Path) -> Path:
     [sdist] = folder.glob("*.tar.gz")
     shutil.unpack_archive(sdist, folder)
     return folder / sdist.name.removesuffix(".tar.gz")
+
+
+def install_wheel(session: nox.Session) -> None:
+    """Installs the wheel that the sdist makes, and goes to where the sdist is unpacked, without its src."""
+    dist = empty(session, "dist")
+    session.install("build", *TEST)
+    session.run("python", "-m", "build", "--outdir", str(dist), silent=True)
+    session.install(*map(str, dist.glob("*.whl")))
+
+    session.chdir(unpack_sdist(dist))
+    shutil.rmtree("src")
+    file = session.run("python", "-c", "import asgi_signed_session as a; print(a.__file__)", silent=True)
+    if "site-packages" not in str(file):
+        session.error(f"tests would import {file}, not the wheel")

@@ -315,7 +315,7 @@ def test_a_rejected_cookie_is_logged_with_its_reason_and_not_its_value(caplog: p
     (record,) = [record for record in caplog.records if record.name == "asgi_signed_session"]
     assert record.levelno == logging.DEBUG
     assert (vars(record)["event"], vars(record)["reason"]) == ("session.rejected", "bad-signature")
-    assert record.getMessage() == "Session cookie 'session' rejected: bad-signature"
+    assert record.getMessage() == "Session cookie 'session' rejected: bad-signature."
     assert "f0rg3d" not in str(vars(record))
 
 

@@ -74,7 +74,7 @@ def test_a_dash_stands_for_standard_input(capsys: pytest.CaptureFixture[str], mo
     [
         ("{", "the session is not JSON (Expecting property name enclosed in double quotes: line 1 column 2 (char 1));"),
         ("[" * 100_000, "the session is not JSON ("),
-        ("[1]", "the session must be a JSON object, such as '{\"user_id\": 42}'"),
+        ("[1]", "the session must be a JSON object, such as '{\"user_id\": 42}'."),
         ('{"$session": 1}', "session['$session'] is reserved; use another key."),
     ],
 )
@@ -95,7 +95,7 @@ def test_sign_needs_the_key_in_the_environment(
     assert run(capsys, "sign", "{}") == (
         2,
         "",
-        "python -m asgi_signed_session: SESSION_SECRET is not set: put the key into this environment variable\n",
+        "python -m asgi_signed_session: SESSION_SECRET is not set: put the key into this environment variable.\n",
     )
 
 
@@ -109,9 +109,7 @@ def test_a_key_that_cannot_be_one_is_refused(
     status, out, error = run(capsys, command, argument)
 
     assert (status, out) == (2, "")
-    assert error.startswith(
-        "python -m asgi_signed_session: SESSION_SECRET: secret_key is '**********', which stands for"
-    )
+    assert error.startswith("python -m asgi_signed_session: SESSION_SECRET is '**********', which stands for")
 
 
 def test_inspect_shows_payload_time_age_and_key(
@@ -233,7 +231,7 @@ def test_inspect_says_that_a_value_is_not_signed(value: str, reason: str, capsys
     assert run(capsys, "inspect", value) == (
         2,
         "",
-        f"python -m asgi_signed_session: not a signed value: {reason} It looks like PAYLOAD.TIME.SIGNATURE\n",
+        f"python -m asgi_signed_session: not a signed value: {reason} Give what follows the cookie's name and '='.\n",
     )
 
 

@@ -506,7 +506,7 @@ def test_a_rejected_cookie_is_a_debug_line_with_the_reason(
 
     assert rejected(caplog) == (
         logging.DEBUG,
-        f"Session cookie 'session' rejected: {reason}",
+        f"Session cookie 'session' rejected: {reason}.",
         "session.rejected",
         reason,
     )

@@ -614,7 +614,7 @@ NO_KEYS = [
     (bytearray(KEY.encode()),   TypeError,  UNLIKE_A_KEY.format("bytearray")),
     ({"key": KEY},              TypeError,  UNLIKE_A_KEY.format("dict")),
     (URLSafeTimedSerializer(KEY), TypeError, UNLIKE_A_KEY.format("URLSafeTimedSerializer")),
-    (Signer(KEY),               TypeError,  "secret_key is an itsdangerous.Signer; a TimestampSigner is needed."),
+    (Signer(KEY), TypeError, "secret_key is of type Signer, which signs no time; pass a TimestampSigner."),
 ]
 # fmt: on
 
@@ -677,24 +677,20 @@ def test_fallbacks_that_are_no_list_are_refused(fallbacks: Any, kind: str) -> No
 class OnlyDumps:
     dumps = staticmethod(json.dumps)
 
-    def __repr__(self) -> str:
-        return "OnlyDumps()"
-
 
 class OnlyLoads:
     dumps = "no function"
     loads = staticmethod(json.loads)
 
-    def __repr__(self) -> str:
-        return "OnlyLoads()"
 
+NEEDED = "needs functions dumps and loads, as json and orjson have; write serializer=json."
 
 # fmt: off
 NO_SERIALIZERS = [
-    (None,          "serializer=None needs functions dumps and loads, as json and orjson have."),
-    ("json",        "serializer='json' needs functions dumps and loads, as json and orjson have."),
-    (OnlyDumps(),   "serializer=OnlyDumps() needs functions dumps and loads, as json and orjson have."),
-    (OnlyLoads(),   "serializer=OnlyLoads() needs functions dumps and loads, as json and orjson have."),
+    (None,          f"serializer of type NoneType {NEEDED}"),
+    ("json",        f"serializer of type str {NEEDED}"),
+    (OnlyDumps(),   f"serializer of type OnlyDumps {NEEDED}"),
+    (OnlyLoads(),   f"serializer of type OnlyLoads {NEEDED}"),
 ]
 # fmt: on
 

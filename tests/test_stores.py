@@ -83,7 +83,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 TOO_LATE = "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
-ENDED = "The session was ended meanwhile, or has expired."
+ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
 
 # What is in the cookie, and what in the store
@@ -1169,14 +1169,24 @@ class WithoutDelete:
     async def put(self, key: str, value: Any, *, ttl: Any) -> None: ...
 
 
-@pytest.mark.parametrize("wrong", ["redis://127.0.0.1", Records, WithoutDelete(), {}, 0, False])
-def test_what_is_no_store_is_refused_at_start_up_with_what_to_write_instead(wrong: Any) -> None:
+@pytest.mark.parametrize(
+    ("wrong", "kind"),
+    [
+        ("redis://:password@127.0.0.1", "of type str"),
+        (Records, "the class Records"),
+        (WithoutDelete(), "of type WithoutDelete"),
+        ({}, "of type dict"),
+        (0, "of type int"),
+        (False, "of type bool"),
+    ],
+)
+def test_what_is_no_store_is_refused_at_start_up_with_what_to_write_instead(wrong: Any, kind: str) -> None:
     with pytest.raises(TypeError) as refusal:
         SessionMiddleware(visit, KEY, store=wrong)
 
     assert str(refusal.value) == (
-        f"store={wrong!r} is no store: it needs the async methods get, put and delete that py-key-value-aio's stores"
-        " have; write store=RedisStore(url='redis://...') or store=DiskStore(directory='...')."
+        f"store is {kind}: it needs the async methods get, put and delete that py-key-value-aio's stores have;"
+        " write store=RedisStore(url='redis://...') or store=DiskStore(directory='...')."
     )
 
 

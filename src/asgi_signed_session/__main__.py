@@ -88,11 +88,11 @@ def sign_session(options: argparse.Namespace) -> int:
     try:
         session = json.loads(_read_argument(options.session))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"the session is not JSON ({error}); write for instance '{{\"user_id\": 42}}'") from error
+        raise UsageError(f"the session is not JSON ({error}); write for instance '{{\"user_id\": 42}}'.") from error
     if not isinstance(session, dict):
-        raise UsageError("the session must be a JSON object, such as '{\"user_id\": 42}'")
+        raise UsageError("the session must be a JSON object, such as '{\"user_id\": 42}'.")
     if not os.environ.get(SECRET):
-        raise UsageError(f"{SECRET} is not set: put the key into this environment variable")
+        raise UsageError(f"{SECRET} is not set: put the key into this environment variable.")
     value = _sign(session, options.cookie)
     print(json.dumps({"cookie": options.cookie, "value": value}) if options.json else value)
     return 0
@@ -112,7 +112,7 @@ def inspect_value(options: argparse.Namespace) -> int:
         signed, signed_at = read_unverified(value)
         described = _describe(signed)
     except BadData as error:
-        raise UsageError(f"not a signed value: {error} It looks like PAYLOAD.TIME.SIGNATURE") from error
+        raise UsageError(f"not a signed value: {error} Give what follows the cookie's name and '='.") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of short keys: a cookie is looked at here, no app configured
         key = _find_key(value, options.cookie)
@@ -155,7 +155,7 @@ def _make_signer(name: str, key: str | TimestampSigner, cookie: str) -> SessionS
     try:
         return SessionSigner(key, cookie)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(str(error).replace("secret_key", name)) from error
 
 
 def _show(report: dict[str, Any]) -> str:

@@ -84,7 +84,7 @@ class SetCookie:
         _check_prefix(name, path, https_only, domain)
         flags = f"; httponly; samesite={same_site}"
         rest = (f"; domain={domain}" if domain is not None else "") + ("; partitioned" if partitioned else "")
-        self.name = name.encode("ascii")
+        self.name: bytes = name.encode("ascii")
         self._start = self.name + b"="
         self._path = f"; path={path}".encode("ascii")
         self._flags = {False: (flags + rest).encode("ascii"), True: f"{flags}; secure{rest}".encode("ascii")}

@@ -24,7 +24,7 @@ class Expiry:
                 " is signed anew; half of max_age is a good value."
             )
         self.max_age = max_age
-        self.refresh_after = inf if refresh_after is None else refresh_after
+        self.refresh_after: float = inf if refresh_after is None else refresh_after
         self.lifetime = lifetime
 
     @property

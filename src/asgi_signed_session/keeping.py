@@ -11,15 +11,15 @@ from .expiry import Expiry
 from .session import Metadata, Rejection, Session, UnreadSession
 from .signing import BadData, SessionSigner, rejection_of
 
-logger = logging.getLogger("asgi_signed_session")
+logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 
 class BaseKeeper:
     """What every way to keep a session has: a cookie, a signer, and an expiry."""
 
     def __init__(self, cookie: SetCookie, signer: SessionSigner, expiry: Expiry) -> None:
-        self.session_cookie = cookie.name.decode("ascii")
-        self.max_age = expiry.max_age
+        self.session_cookie: str = cookie.name.decode("ascii")
+        self.max_age: int | None = expiry.max_age
         self._cookie = cookie
         self._signer = signer
         self._expiry = expiry
@@ -30,7 +30,7 @@ class BaseKeeper:
         session._fill({}, rejected=reason)
         if reason is not None:  # once it is filled: a log filter may read the session
             extra = {"event": "session.rejected", "reason": reason}
-            logger.debug("Session cookie %r rejected: %s", self.session_cookie, reason, extra=extra)
+            logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
     def _time(self, session: Session) -> tuple[Metadata, int | None, int | None]:
         """The metadata of ``session`` if it is signed now, and seconds until the browser drops it and until it ends."""

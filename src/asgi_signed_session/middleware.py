@@ -26,7 +26,7 @@ App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 Scope: TypeAlias = MutableMapping[str, Any]
 T = TypeVar("T")
 
-logger = logging.getLogger("asgi_signed_session")
+logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 _SECURE_SCHEMES = frozenset({"https", "wss"})

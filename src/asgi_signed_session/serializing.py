@@ -31,7 +31,10 @@ def prepare_serializer(serializer: Serializer) -> tuple[Dumps, Loads]:
     if serializer is cast("Serializer", json):
         return _dumps_json, _loads_json
     if not (callable(getattr(serializer, "dumps", None)) and callable(getattr(serializer, "loads", None))):
-        raise TypeError(f"serializer={serializer!r} needs functions dumps and loads, as json and orjson have.")
+        raise TypeError(
+            f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
+            " write serializer=json."
+        )
     dumps: Callable[[Any], Any] = serializer.dumps
     # dict(): some take no subclass of it, others write which subclass it is.
     if isinstance(dumps({}), str):

@@ -142,7 +142,7 @@ class SessionSigner:
         salt = f"asgi-signed-session.{session_cookie}"
         self._signer = _make_signer("secret_key", secret_key, salt)
         older = _make_fallbacks(fallbacks, salt)
-        self.sign = self._signer.sign
+        self.sign: Callable[[str | bytes], bytes] = self._signer.sign
         self._find_signed = _find_with(self._signer)
         self._find_signed_before = [_find_with(signer) for signer in older]
         self.now = _clock_of(self._signer)  # Unix seconds
@@ -309,12 +309,12 @@ def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
 def _make_signer(option: str, key: object, salt: str) -> TimestampSigner:
     if isinstance(key, TimestampSigner):
         if not key.secret_keys:
-            raise ValueError(f"{option} is a signer without keys; give it one.")
+            raise ValueError(f"{option} is a signer without keys; write TimestampSigner(key).")
         for own_key in key.secret_keys:
             check_key(f"a key of the signer in {option}", own_key)
         return key
     if isinstance(key, Signer):
-        raise TypeError(f"{option} is an itsdangerous.{type(key).__name__}; a TimestampSigner is needed.")
+        raise TypeError(f"{option} is of type {type(key).__name__}, which signs no time; pass a TimestampSigner.")
     return PreparedSigner(read_key(option, key), salt)
 
 

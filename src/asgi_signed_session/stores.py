@@ -19,7 +19,7 @@ from .signing import BadData, BadPayload, SessionSigner, SignatureExpired, rejec
 ID_BYTES = 32  # more than anyone can guess (OWASP asks for 16)
 _ID = re.compile(rb"[\w-]{43}", re.ASCII)  # 32 bytes as base64; data in a cookie is never of this length
 
-_ENDED = "The session was ended meanwhile, or has expired."
+_ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
 
 class Store(Protocol):
@@ -213,7 +213,9 @@ def _giving_up(session: Session) -> Iterator[None]:
 def _check_store(store: object) -> None:
     missing = [name for name in ("get", "put", "delete") if not callable(getattr(store, name, None))]
     if missing or isinstance(store, type):
+        # Not what it holds: a URL may have a password in it.
+        kind = f"the class {store.__name__}" if isinstance(store, type) else f"of type {type(store).__name__}"
         raise TypeError(
-            f"store={store!r} is no store: it needs the async methods get, put and delete that py-key-value-aio's"
-            " stores have; write store=RedisStore(url='redis://...') or store=DiskStore(directory='...')."
+            f"store is {kind}: it needs the async methods get, put and delete that py-key-value-aio's stores have;"
+            " write store=RedisStore(url='redis://...') or store=DiskStore(directory='...')."
         )

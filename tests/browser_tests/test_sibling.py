@@ -1,0 +1,89 @@
+"""What somebody who controls evil.shop.test can do to visitors of www.shop.test, and what ``__Host-`` prevents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from asgi_signed_session import SessionSigner
+
+from ..conftest import KEY
+from .conftest import read_jar
+from .test_attributes import visit
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, Page
+
+    from .conftest import At
+
+ADA, MALLORY = {"user": "ada"}, {"user": "mallory"}
+SHARED = "path=/; domain=shop.test; secure"
+
+
+def plant(page: Page, at: At, cookie: str) -> None:
+    """The visitor comes to a page of the sibling, which sets a cookie."""
+    page.goto(at("evil.shop.test", f"by-hand?{quote(cookie)}"))
+
+
+def mallorys_own(name: str = "session") -> str:
+    """A session that the attacker was given at a sign-in of their own."""
+    return f"{name}={SessionSigner(KEY, name).dumps(MALLORY)}"
+
+
+def test_a_session_of_the_attackers_own_takes_the_place_of_the_visitors(page: Page, at: At) -> None:
+    visit(page, at("www.shop.test", "defaults/login"))
+    plant(page, at, f"{mallorys_own()}; path=/defaults; domain=shop.test; secure")
+
+    assert visit(page, at("www.shop.test", "defaults/whoami")) == MALLORY
+
+
+def test_a_session_planted_before_the_sign_in_outlives_it(page: Page, at: At) -> None:
+    plant(page, at, f"{mallorys_own()}; {SHARED}")
+
+    assert visit(page, at("www.shop.test", "defaults/login")) == ADA
+    assert visit(page, at("www.shop.test", "defaults/whoami")) == MALLORY
+
+
+@pytest.mark.parametrize("value", ["x", "a.b.c", SessionSigner("the attacker's own key").dumps(MALLORY)])
+def test_what_no_key_of_ours_signed_changes_nothing(page: Page, at: At, value: str) -> None:
+    visit(page, at("www.shop.test", "defaults/login"))
+    plant(page, at, f"session={value}; path=/defaults; domain=shop.test; secure")
+
+    assert visit(page, at("www.shop.test", "defaults/whoami")) == ADA
+
+
+def test_many_cookies_push_out_the_visitors_whatever_its_name(person: BrowserContext, page: Page, at: At) -> None:
+    visit(page, at("www.shop.test", "host-prefix/login"))
+    page.goto(at("evil.shop.test", "by-hand"))
+    page.evaluate(f"for (let i = 0; i < 400; i++) document.cookie = `x${{i}}=x; {SHARED}`")
+
+    assert visit(page, at("www.shop.test", "host-prefix/whoami")) == {}
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        f"{mallorys_own('__Host-session')}; {SHARED}",
+        f"{mallorys_own('__Host-session')}; path=/host-prefix; domain=shop.test; secure",
+        f"{mallorys_own('__Host-session')}; path=/; secure",  # the sibling's own, never sent to another host
+        f"={mallorys_own('__Host-session')}; {SHARED}",  # without a name, which is not sent
+        f"{mallorys_own('__host-session')}; {SHARED}",
+        f" {mallorys_own('__Host-session')}; {SHARED}",
+        f"{mallorys_own()}; {SHARED}",
+    ],
+)
+def test_a_name_with_the_host_prefix_keeps_the_attackers_session_out(page: Page, at: At, cookie: str) -> None:
+    plant(page, at, cookie)
+    visit(page, at("www.shop.test", "host-prefix/login"))
+    plant(page, at, cookie)
+
+    assert visit(page, at("www.shop.test", "host-prefix/whoami")) == ADA
+
+
+def test_a_session_of_this_host_alone_is_not_sent_to_the_sibling(person: BrowserContext, page: Page, at: At) -> None:
+    visit(page, at("www.shop.test", "defaults/login"))
+
+    assert visit(page, at("evil.shop.test", "defaults/whoami")) == {}
+    assert [cookie["domain"] for cookie in read_jar(person)] == ["www.shop.test"]

@@ -1,0 +1,371 @@
+"""Every message of the package, each really caused: ``python -m tests.messages`` prints them."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pytest
+import time_machine
+from itsdangerous import Signer, TimestampSigner
+
+import asgi_signed_session
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner
+from asgi_signed_session.__main__ import main as command_line
+
+from .apps import app_that, visit
+from .browser import Browser
+from .conftest import KEY, NOW
+from .records import Records
+from .wire import make_signer, sign, sign_payload
+
+PACKAGE = Path(asgi_signed_session.__file__).parent
+
+VALUE = "earl grey"  # in the sessions below
+SECRETS = (KEY, VALUE, "hidden-key", "password")
+
+LEVELS = ("debug", "info", "warning", "error", "exception", "critical")
+
+
+class Site(NamedTuple):
+    """A statement that raises, warns or logs."""
+
+    module: str
+    line: int
+
+
+class Message(NamedTuple):
+    """What a site said; ``is_seen`` is false for an exception that the package itself catches."""
+
+    site: Site
+    kind: str
+    text: str
+    is_seen: bool = True
+    extra: dict[str, Any] = {}  # noqa: RUF012  # never written to
+
+
+# The places that can say something
+
+
+def find_sites() -> dict[Site, range]:
+    """The lines of every statement of the package that raises, warns or logs; a bare ``raise`` says nothing."""
+    return {
+        Site(path.stem, node.lineno): range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        for path in PACKAGE.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if (isinstance(node, ast.Raise) and node.exc is not None) or (isinstance(node, ast.Call) and _says(node.func))
+    }
+
+
+def _says(function: ast.expr) -> bool:
+    return isinstance(function, ast.Attribute) and (
+        ast.unparse(function) == "warnings.warn"
+        or (ast.unparse(function.value) == "logger" and function.attr in LEVELS)
+    )
+
+
+# What is said
+
+
+class Listener(logging.Handler):
+    """Writes down what is raised, caught or not, what is warned of and what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[Message] = []
+        self._sites = find_sites()
+        self._heard: list[BaseException] = []
+
+    def _find_site(self, filename: str, line: int) -> Site | None:
+        if Path(filename).parent == PACKAGE:
+            for site, lines in self._sites.items():
+                if site.module == Path(filename).stem and line in lines:
+                    return site
+        return None
+
+    def listen(self, cause: Callable[[], object]) -> list[Message]:
+        """What ``cause`` has the package say."""
+        first = len(self.messages)
+        before = sys.gettrace()
+        escaped: Exception | None = None
+        sys.settrace(self._trace)
+        try:
+            cause()
+        except Exception as error:  # of any kind: all are messages
+            escaped = error
+        finally:
+            sys.settrace(before)
+        heard = self.messages[first:]
+        if escaped is not None:
+            heard = [message._replace(is_seen=message.is_seen or message.text == str(escaped)) for message in heard]
+        self.messages[first:] = heard
+        return heard
+
+    def _trace(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "exception" and argument[1] not in self._heard:
+            site = self._find_site(frame.f_code.co_filename, frame.f_lineno)
+            if site is not None:
+                self._heard.append(argument[1])
+                kind = argument[0].__name__
+                # The command line prints it.
+                self.messages.append(Message(site, kind, str(argument[1]), is_seen=kind == "UsageError"))
+        return self._trace if Path(frame.f_code.co_filename).parent == PACKAGE else None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        site = self._find_site(record.pathname, record.lineno)
+        assert site is not None
+        extra = {name: value for name, value in vars(record).items() if name not in vars(logging.makeLogRecord({}))}
+        extra.pop("message", None)
+        self.messages.append(Message(site, record.levelname, record.getMessage(), extra=extra))
+
+    def show_warning(self, message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        """In place of ``warnings.showwarning``; the place that it is told is the user's, not ours."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            site = self._find_site(frame.f_code.co_filename, frame.f_lineno)
+            if site is not None:
+                self.messages.append(Message(site, category.__name__, str(message)))
+                return
+            frame = frame.f_back
+
+
+def collect() -> dict[str, list[Message]]:
+    """What each of the causes has the package say."""
+    listener = Listener()
+    logger = logging.getLogger("asgi_signed_session")
+    level = logger.level
+    logger.addHandler(listener)
+    logger.setLevel(logging.DEBUG)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            warnings.showwarning = listener.show_warning
+            return {name: _listen(listener, cause) for name, cause in CAUSES.items()}
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(listener)
+
+
+def _listen(listener: Listener, cause: Callable[[], object]) -> list[Message]:
+    with time_machine.travel(NOW, tick=False):
+        return listener.listen(cause)
+
+
+# The causes: options that can't work
+
+
+def build(**options: Any) -> Callable[[], object]:
+    arguments: dict[str, Any] = {"app": visit, "secret_key": KEY, **options}
+    return lambda: SessionMiddleware(**arguments)
+
+
+CAUSES: dict[str, Callable[[], object]] = {
+    "app that isn't one": build(app=None),
+    "arguments the wrong way round": build(app=KEY, secret_key=visit),
+    "cookie name of another type": build(session_cookie=None),
+    "cookie name with a space": build(session_cookie="my session"),
+    "path of another type": build(path=None),
+    "path with a semicolon": build(path="/a;b"),
+    "domain of another type": build(domain=1),
+    "domain with a scheme": build(domain="https://example.com"),
+    "same_site in capitals": build(same_site="Lax"),
+    "https_only of another type": build(https_only="yes"),
+    "partitioned of another type": build(partitioned=None),
+    "same_site none without https_only": build(same_site="none"),
+    "partitioned without https_only": build(partitioned=True),
+    "__Host- without https_only": build(session_cookie="__Host-session"),
+    "__Host- with a domain": build(session_cookie="__Host-session", https_only=True, domain="example.com"),
+    "__Host- with a path": build(session_cookie="__Host-session", https_only=True, path="/app"),
+    "max_age as text": build(max_age="60"),
+    "max_age of zero": build(max_age=0),
+    "refresh_after beyond max_age": build(refresh_after=60, max_age=60),
+    "scope_key that is empty": build(scope_key=""),
+    "serializer that isn't one": build(serializer=KEY),
+    "store that is a URL": build(store="redis://:password@localhost"),
+    "store that is a class": build(store=Records),
+    "key that is None": build(secret_key=None),
+    "key that is a list": build(secret_key=[KEY]),
+    "key of another type": build(secret_key=1),
+    "key with half a surrogate pair": build(secret_key="hidden-key hidden-key \ud800"),
+    "key that is empty": build(secret_key=" "),
+    "key that is stars": build(secret_key="**********"),
+    "key that is short": build(secret_key="hidden-key"),
+    "fallback that is short": build(fallbacks=["hidden-key"]),
+    "fallbacks that are text": build(fallbacks=KEY),
+    "signer without keys": build(secret_key=TimestampSigner([])),
+    "signer without time": build(secret_key=Signer(KEY)),
+    "fallback without time": build(fallbacks=[Signer(KEY)]),
+    "session.max_age as text": lambda: setattr(Session(), "max_age", "60"),
+    "session.max_age of zero": lambda: setattr(Session(), "max_age", 0),
+}
+
+
+# What can't be saved
+
+
+def put(value: Any, key: Any = "tea") -> Callable[[Any], Any]:
+    return lambda scope: scope["session"].update({key: value})
+
+
+def visit_that(
+    act: Callable[[Any], Any], *, late: Callable[[Any], Any] | None = None, **options: Any
+) -> Callable[[], object]:
+    """A request whose app calls ``act``, and ``late`` once the cookie has gone out."""
+    return lambda: Browser(SessionMiddleware(app_that(act, late=late), KEY, **options)).get("/cart")
+
+
+def nothing(scope: Any) -> None:
+    """Leaves the session alone."""
+
+
+def accept_without_headers() -> None:
+    app = SessionMiddleware(app_that(put(VALUE)), KEY)
+    Browser(app).websocket("/chat", asgi={"version": "3.0", "spec_version": "2.0"})
+
+
+def end(act: Callable[[Records, time_machine.Traveller], object], *, late: bool) -> Callable[[], object]:
+    """A request during which its session, in a store, is over; the app changes it afterwards."""
+
+    def cause() -> None:
+        store = Records()
+        with time_machine.travel(NOW, tick=False) as clock:
+            browser = Browser(SessionMiddleware(visit, KEY, store=store))
+            browser.get("/login")
+
+            def change(scope: Any) -> None:
+                len(scope["session"])
+                act(store, clock)
+                put(VALUE)(scope)
+
+            app = app_that(nothing, late=change) if late else app_that(change)
+            browser.app = SessionMiddleware(app, KEY, store=store)
+            browser.get("/cart")
+
+    return cause
+
+
+CAUSES.update(
+    {
+        "cookie over 4096 bytes": visit_that(put(VALUE * 500)),
+        "value that isn't JSON": visit_that(put([datetime(2027, 1, 1, tzinfo=timezone.utc)])),
+        "key that isn't JSON": visit_that(put(VALUE, key=(1, 2))),
+        "key that is reserved": visit_that(put(VALUE, key="$session")),
+        "session replaced by a list": visit_that(lambda scope: scope.update(session=[VALUE])),
+        "session replaced by a list, late": visit_that(nothing, late=lambda scope: scope.update(session=[VALUE])),
+        "change after the cookie went out": visit_that(nothing, late=put(VALUE)),
+        "max_age after the cookie went out": visit_that(
+            put(VALUE), late=lambda scope: setattr(scope["session"], "max_age", 60)
+        ),
+        "accept on a server that sends no headers": accept_without_headers,
+        "session signed out by another request": end(lambda store, clock: store.records.clear(), late=False),
+        "session that expires during a stream": end(lambda store, clock: clock.shift(15 * 86400), late=True),
+    }
+)
+
+
+# Cookies that can't be used
+
+
+def come_with(cookie: str, **options: Any) -> Callable[[], object]:
+    """A request with that cookie, whose app reads its session."""
+    return lambda: Browser(
+        SessionMiddleware(app_that(lambda scope: len(scope["session"])), KEY, **options), cookies={"session": cookie}
+    ).get("/cart")
+
+
+def load(value: str, max_age: int | None = None) -> Callable[[], object]:
+    return lambda: SessionSigner(KEY).loads(value, max_age)
+
+
+def signed_at(moment: int, content: Any = None) -> str:
+    with time_machine.travel(moment, tick=False):
+        return sign(content or {"tea": VALUE})
+
+
+def come_with_record(record: dict[str, Any] | None) -> Callable[[], object]:
+    """A request with the cookie of a session whose record in the store is that one."""
+
+    def cause() -> None:
+        store = Records()
+        browser = Browser(SessionMiddleware(visit, KEY, store=store))
+        browser.get("/login")
+        store.records = {} if record is None else {key: (json.dumps(record), None) for key in store.records}
+        browser.get("/whoami")
+
+    return cause
+
+
+CAUSES.update(
+    {
+        "cookie of another key": come_with(sign({"tea": VALUE}, key="another key of more than sixteen bytes")),
+        "cookie that is too old": come_with(signed_at(NOW - 15 * 86400)),
+        "cookie over its lifetime": come_with(
+            signed_at(NOW - 60, {"tea": VALUE, "$session": {"iat": NOW - 7200}}), lifetime=3600
+        ),
+        "cookie of data where there is a store": come_with(sign({"tea": VALUE}), store=Records()),
+        "cookie beyond any browser's, with a store": come_with("x" * 5000, store=Records()),
+        "cookie of a session that was ended": come_with_record(None),
+        "record that is no session": come_with_record({"tea": VALUE}),
+        "value of another key": load(sign({"tea": VALUE}, key="another key of more than sixteen bytes")),
+        "value that is too old": load(signed_at(NOW - 61), max_age=60),
+        "value from the future": load(signed_at(NOW + 61), max_age=60),
+        "value of no base64": load(make_signer().sign("a").decode()),
+        "value of no JSON": load(sign_payload(VALUE.encode())),
+        "value of two JSON objects": load(sign_payload(b"{}{}")),
+        "value of no object": load(sign_payload(b"[]")),
+        "value of other metadata": load(sign({"$session": VALUE})),
+    }
+)
+
+
+# The command line
+
+
+def call(*arguments: str, secret: str = KEY) -> Callable[[], object]:
+    def cause() -> None:
+        with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stderr(io.StringIO()):
+            monkeypatch.setenv("SESSION_SECRET", secret)
+            assert command_line(arguments) == 2
+
+    return cause
+
+
+CAUSES.update(
+    {
+        "sign what isn't JSON": call("sign", VALUE),
+        "sign what isn't an object": call("sign", "[]"),
+        "sign without a key": call("sign", "{}", secret=""),
+        "sign with a key that is None": call("sign", "{}", secret="None"),
+        "sign what is reserved": call("sign", '{"$session": {}}'),
+        "inspect what isn't signed": call("inspect", VALUE),
+        "inspect what isn't base64": call("inspect", "a.a.a"),
+    }
+)
+
+
+def _lines(messages: dict[str, list[Message]]) -> Iterator[str]:
+    for cause, said in messages.items():
+        yield cause
+        for message in said:
+            caught = "" if message.is_seen else ", caught"
+            extra = f"  {message.extra}" if message.extra else ""
+            yield f"    {message.site.module}:{message.site.line} {message.kind}{caught}: {message.text}{extra}"
+
+
+def show(messages: dict[str, list[Message]]) -> str:
+    """The messages as a table for people."""
+    return "\n".join(_lines(messages))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(show(collect()) + "\n")
