@@ -18,12 +18,11 @@ from itsdangerous import BadSignature
 from markupsafe import Markup
 
 from asgi_signed_session import SessionMiddleware, SessionSigner
-from examples.django_cookies import DjangoCookies
-from examples.flask_cookies import FlaskCookies
 
 from .apps import visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
+from .pages import make_names, run_in_page
 from .wire import set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -32,8 +31,10 @@ THEIR_KEY = "the key that the app had before the move"
 OLD_KEY = "the key that the app had before that"
 
 DAY = 86400
-FLASKS = {"max_age": 31 * DAY, "fallbacks": [FlaskCookies(THEIR_KEY)]}
-DJANGOS = {"session_cookie": "sessionid", "fallbacks": [DjangoCookies(THEIR_KEY)]}
+FlaskSigner = run_in_page("how-to/from-flask.md", "class FlaskSigner", make_names())["FlaskSigner"]
+DjangoSigner = run_in_page("how-to/from-django.md", "class DjangoSigner", make_names())["DjangoSigner"]
+FLASKS = {"max_age": 31 * DAY, "fallbacks": [FlaskSigner(THEIR_KEY)]}
+DJANGOS = {"session_cookie": "sessionid", "fallbacks": [DjangoSigner(THEIR_KEY)]}
 ONE_MONTH = "path=/; Max-Age=2678400; httponly; samesite=lax"
 
 LONG = {"user": "ada", "cart": ["tea"] * 100}  # longer than it is compressed
@@ -188,12 +189,12 @@ def test_a_cookie_of_theirs_that_was_changed_is_not_read(
 
 
 @pytest.mark.parametrize(
-    ("sign_as_they_do", "cookies"),
-    [(flask_cookie, FlaskCookies), pytest.param(django_cookie, DjangoCookies, marks=NEEDS_DJANGO)],
+    ("sign_as_they_do", "signer"),
+    [(flask_cookie, FlaskSigner), pytest.param(django_cookie, DjangoSigner, marks=NEEDS_DJANGO)],
 )
-def test_a_key_older_than_theirs_is_one_more_fallback(wrap: Wrap, sign_as_they_do: Sign, cookies: Any) -> None:
-    name = "session" if cookies is FlaskCookies else "sessionid"
-    options = {"session_cookie": name, "fallbacks": [cookies(THEIR_KEY), cookies(OLD_KEY)]}
+def test_a_key_older_than_theirs_is_one_more_fallback(wrap: Wrap, sign_as_they_do: Sign, signer: Any) -> None:
+    name = "session" if signer is FlaskSigner else "sessionid"
+    options = {"session_cookie": name, "fallbacks": [signer(THEIR_KEY), signer(OLD_KEY)]}
     browser = open_with(wrap, sign_as_they_do({"user": "ada"}, OLD_KEY), options)
 
     assert browser.get("/whoami").json() == {"user": "ada"}
@@ -229,13 +230,13 @@ def test_a_session_began_when_they_signed_it(
     assert SessionSigner(KEY, fallbacks=options["fallbacks"]).read(value.encode())[2:4] == (NOW, NOW)
 
 
-@pytest.mark.parametrize("cookies", [FlaskCookies(THEIR_KEY), DjangoCookies(THEIR_KEY)])
+@pytest.mark.parametrize("signer", [FlaskSigner(THEIR_KEY), DjangoSigner(THEIR_KEY)])
 @given(st.binary(max_size=100))
-def test_no_bytes_make_a_recipe_raise_what_the_middleware_lets_out(cookies: Any, value: bytes) -> None:
+def test_no_bytes_make_a_recipe_raise_what_the_middleware_lets_out(signer: Any, value: bytes) -> None:
     with pytest.raises(BadSignature):
-        cookies.unsign(value)
+        signer.unsign(value)
 
-    Browser(SessionMiddleware(visit, KEY, fallbacks=[cookies])).get(
+    Browser(SessionMiddleware(visit, KEY, fallbacks=[signer])).get(
         "/whoami", headers=[(b"cookie", b"session=" + value)]
     )
 
