@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
+Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 Start = Literal["response", "accept"]
 
@@ -37,3 +39,12 @@ def is_end(message: Message) -> bool:
     """Whether the response ends with ``message``: no more body follows."""
     ends: bool = message["type"].endswith(_ENDS)
     return ends and not message.get("more_body")
+
+
+def accept_takes_headers(scope: Scope) -> bool:
+    """Whether the server sends the headers of an accept: for websockets, since version 2.1 of the specification."""
+    if scope["type"] != "websocket" or "asgi" not in scope:  # a server must give "asgi"; a test client may not
+        return True
+    with suppress(ValueError):
+        return tuple(map(int, str(scope["asgi"].get("spec_version", "2.0")).split("."))) >= (2, 1)
+    return True

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, TypeAlias, TypeVar
 
@@ -15,18 +13,16 @@ from .cookies import Header, SameSite, SetCookie, add_session_headers
 from .errors import SessionError
 from .expiry import Expiry
 from .keeping import CookieKeeper
-from .messages import START_OF, Message, is_end
+from .messages import START_OF, Message, Scope, accept_takes_headers, is_end
 from .serializing import Serializer
 from .session import UNREAD, Session, UnreadSession
 from .signing import SecretKey, SessionSigner
 from .stores import SessionEndedError, Store, StoreKeeper
+from .unsaved import report_refused, report_unsaved, why_unsaved
 
 # Frameworks give scopes and messages types of their own, none of which is another's.
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
-Scope: TypeAlias = MutableMapping[str, Any]
 T = TypeVar("T")
-
-logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 _SECURE_SCHEMES = frozenset({"https", "wss"})
@@ -183,7 +179,7 @@ class SessionMiddleware:
         if scope.get(self.scope_key) is not session:
             self._take_replacement(scope, session)
         accept = START_OF[message["type"]] == "accept"
-        if session._state is None or (accept and not _accept_takes_headers(scope)):
+        if session._state is None or (accept and not accept_takes_headers(scope)):
             return message
         # A second start, of an error page, comes where the first has not gone out, so the cookie hasn't either.
         set_cookie = None
@@ -200,7 +196,7 @@ class SessionMiddleware:
         """As ``_add_session``, once the store has the session."""
         self._take_replacement(scope, session)
         accept = START_OF[message["type"]] == "accept"
-        if session._state is None or (accept and not _accept_takes_headers(scope)):
+        if session._state is None or (accept and not accept_takes_headers(scope)):
             return message
         set_cookie = None
         if session._state == "stale" or session._is_changed():
@@ -208,7 +204,7 @@ class SessionMiddleware:
                 saving = keeper.save(session, self._is_secure(scope))
                 set_cookie = session._set_cookie = await self._report_cancelled(scope, session, saving)
             except SessionEndedError as error:
-                self._report_unsaved(scope, session, str(error))
+                report_unsaved(self._signer, scope, session, str(error))
         elif session._state == "saved":
             set_cookie = getattr(session, "_set_cookie", None)
         return _add_headers(message, accept, set_cookie)
@@ -221,10 +217,10 @@ class SessionMiddleware:
         try:
             saved = not failed and await self._report_cancelled(scope, session, keeper.save_late(session))
         except SessionEndedError as error:
-            self._report_unsaved(scope, session, str(error))
+            report_unsaved(self._signer, scope, session, str(error))
         else:
             if not saved:
-                self._report_unsaved(scope, session, _why_unsaved(scope))
+                report_unsaved(self._signer, scope, session, why_unsaved(scope))
 
     async def _report_cancelled(self, scope: Scope, session: Session, saving: Awaitable[T]) -> T:
         """Awaits ``saving``, and warns where it is cancelled: that is no error that anyone would see."""
@@ -235,7 +231,7 @@ class SessionMiddleware:
             raise
         except BaseException:
             session._payload = payload
-            self._report_unsaved(scope, session, "The app was cancelled before the store had them.")
+            report_unsaved(self._signer, scope, session, "The app was cancelled before the store had them.")
             raise
 
     def _take_replacement(self, scope: Scope, session: Session) -> None:
@@ -263,26 +259,13 @@ class SessionMiddleware:
         try:
             self._take_replacement(scope, session)
         except SessionError as error:
-            path = scope.get("path")
-            extra: dict[str, Any] = {"event": "session.unsaved", "path": path, "keys": []}
-            logger.warning("Session on %r not saved: %s", path, error, extra=extra)
+            report_refused(scope, error)
 
     def _report_late(self, scope: Scope, session: Session) -> None:
         """Warns of what has changed since the cookie went out."""
         self._take_late_replacement(scope, session)
         if session._is_changed():
-            self._report_unsaved(scope, session, _why_unsaved(scope))
-
-    def _report_unsaved(self, scope: Scope, session: Session, why: str) -> None:
-        """Warns of changes that no connection will see again."""
-        keys = self._signer.find_changes(session._payload, session)
-        changes = list(map(repr, keys))
-        if session and self._signer.is_max_age_new(session._payload, session._metadata):
-            changes.append("its max_age")
-        if changes:
-            path, names = scope.get("path"), ", ".join(changes)
-            extra = {"event": "session.unsaved", "path": path, "keys": keys}
-            logger.warning("Session changes on %r not saved: %s. %s", path, names, why, extra=extra)
+            report_unsaved(self._signer, scope, session, why_unsaved(scope))
 
 
 def _keep_headers(scope: Scope) -> Sequence[Header]:
@@ -300,21 +283,6 @@ def _add_headers(message: Message, accept: bool, set_cookie: bytes | None) -> Me
         return {**message, "headers": add_session_headers(headers, set_cookie)}
     own = () if set_cookie is None else ((b"set-cookie", set_cookie),)
     return {**message, "headers": [*headers, *own]}
-
-
-def _accept_takes_headers(scope: Scope) -> bool:
-    """Whether the server sends the headers of an accept: for websockets, since version 2.1 of the specification."""
-    if scope["type"] != "websocket" or "asgi" not in scope:  # a server must give "asgi"; a test client may not
-        return True
-    with suppress(ValueError):
-        return tuple(map(int, str(scope["asgi"].get("spec_version", "2.0")).split("."))) >= (2, 1)
-    return True
-
-
-def _why_unsaved(scope: Scope) -> str:
-    if not _accept_takes_headers(scope):
-        return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
-    return "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
 
 
 def _check_callable(app: object) -> None:
