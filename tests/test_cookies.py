@@ -79,6 +79,7 @@ HEADERS = [
     (cookie(b"==session"),                                                []),
     (cookie(b"session=a=b=="),                                            [b"a=b=="]),
     (cookie(b"session==abc"),                                             [b"=abc"]),
+    (cookie(b"Xsession=1"),                                               []),
     # quotes around a value
     (cookie(b'session="abc"'),                                            [b"abc"]),
     (cookie(b'session= "abc" ; a=1'),                                     [b"abc"]),
@@ -445,6 +446,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     *[("s", {"path": path}, ValueError, PATH_RULE.format(path))
       for path in ("", "app", "/;secure", "/\n", "/\x7f", "/\x1f", "/ä")],
     ("s",           {"path": None},             TypeError,  "path must be a str, not NoneType; write path='/'."),
+    ("s",           {"path": b"/"},             TypeError,  "path must be a str, not bytes; write path='/'."),
     *[("s", {"domain": domain}, ValueError, DOMAIN_RULE.format(domain))
       for domain in ("", "a.b\r\nx: y", "a.b\n", "https://a.b", "a.b:80", "a.b/", "a.b; secure", "a..b", "bücher.ch")],
     ("s",           {"domain": b"a.b"},         TypeError,

@@ -42,8 +42,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 def test_key_prints_32_random_bytes_in_url_safe_base64(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = run(capsys, "key")[1], run(capsys, "key", "--json")[1]
+    (status, first, _), second = run(capsys, "key"), run(capsys, "key", "--json")[1]
 
+    assert status == 0
     assert len(first.strip()) == len(json.loads(second)["key"]) == 43
     assert first.strip() != json.loads(second)["key"]
     SessionSigner(first.strip())
@@ -173,6 +174,13 @@ def test_inspect_shows_where_the_store_has_the_session(capsys: pytest.CaptureFix
     )
     report = json.loads(run(capsys, "inspect", value, "--json")[1])
     assert report == {"record": key, "signed_at": NOW, "age": 0, "verified": True, "key": "SESSION_SECRET"}
+
+
+@pytest.mark.parametrize("quoted", ['"{}"', ' "{}" \n', "{}\n"])
+def test_inspect_takes_a_value_as_it_was_copied(quoted: str, capsys: pytest.CaptureFixture[str]) -> None:
+    value = quoted.format(SessionSigner(KEY).dumps({}))
+
+    assert run(capsys, "inspect", value)[0] == 0
 
 
 def test_inspect_fails_where_no_key_verifies(capsys: pytest.CaptureFixture[str]) -> None:

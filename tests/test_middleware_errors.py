@@ -473,7 +473,7 @@ def test_a_late_replacement_that_is_no_mapping_is_reported(wrap: Wrap, caplog: p
         "Session on '/' not saved:"
         " scope['session'] was replaced by a list; put a dict there, or delete the key to clear the session."
     )
-    assert (vars(record)["event"], vars(record)["path"]) == ("session.unsaved", "/")
+    assert [vars(record)[name] for name in ("event", "path", "keys")] == ["session.unsaved", "/", []]
 
 
 # The log
