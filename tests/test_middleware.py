@@ -727,6 +727,19 @@ def test_a_mapping_in_the_sessions_place_replaces_its_content(wrap: Wrap, replac
     assert response.all(b"set-cookie") == [set_cookie({"n": 1})]
 
 
+def test_an_empty_dict_in_the_place_of_an_empty_session_is_no_change(wrap: Wrap) -> None:
+    sessions: list[Session] = []
+
+    def empty(scope: Any) -> None:
+        sessions.append(scope["session"])
+        scope["session"] = {}
+
+    response = wrap(app_that(empty)).get()
+
+    assert response.headers == [(b"vary", b"Cookie")]
+    assert [(session.accessed, session.modified) for session in sessions] == [(True, False)]
+
+
 def test_a_replacement_is_saved_as_it_is_when_the_response_starts(wrap: Wrap) -> None:
     def act(scope: Any) -> None:
         scope["session"] = {**scope["session"], "cart": []}

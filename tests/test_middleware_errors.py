@@ -100,6 +100,19 @@ def test_too_large_a_session_is_refused_before_anything_is_sent(run: Any, connec
     assert sent == []
 
 
+@pytest.mark.parametrize(
+    ("length", "size"),
+    [(991, "999 bytes"), (992, "1.0 kB"), (99_992, "100.0 kB")],
+)
+def test_the_largest_are_named_by_size(wrap: Wrap, length: int, size: str) -> None:
+    content = {"a": 1, "b": "x" * length, "c": "y" * 100_000}  # as JSON {"b":"xxx"}: eight bytes more
+
+    with pytest.raises(CookieTooLargeError) as raised:
+        wrap(app_that(put(**content))).get()
+
+    assert f"largest: 'c' (100.0 kB), 'b' ({size}), 'a' (7 bytes)." in str(raised.value)
+
+
 BIG = "x" * 5000
 NOT_JSON = datetime(2026, 11, 22, tzinfo=timezone.utc)
 

@@ -40,6 +40,13 @@ def around(app: App, before: Callable[[Any], Any], after: Callable[[Any], Any] =
     return middleware
 
 
+def without_answer(act: Callable[[Any], Any]) -> App:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        act(scope)
+
+    return app
+
+
 def put(**content: Any) -> Callable[[Any], Any]:
     return lambda scope: scope["session"].update(content)
 
@@ -312,6 +319,24 @@ def test_the_fourth_of_four_finds_the_second_ones_session_through_the_third(visi
 
     assert seen == [{"a": 1}]
     assert response.all(b"set-cookie") == [set_cookie({"a": 1}, name="a"), set_cookie({"b": 1}, name="b")]
+
+
+def test_one_that_has_ended_inside_hides_none_of_those_around(visit: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for inner in (
+            session_in("b", session_in("a", without_answer(put(first=1)))),
+            session_in("c", without_answer(put(second=2))),
+            session_in("b", app_that(put(third=3))),
+        ):
+            await inner(scope, receive, send)
+
+    response = visit(session_in("c", session_in("a", app))).get()
+
+    assert response.all(b"set-cookie") == [
+        set_cookie({"third": 3}, name="b"),
+        set_cookie({"first": 1}, name="a"),
+        set_cookie({"second": 2}, name="c"),
+    ]
 
 
 def test_a_replacement_in_the_third_of_three_is_the_first_ones(visit: Any) -> None:

@@ -515,6 +515,18 @@ def test_a_session_past_its_own_max_age_is_expired_though_the_store_still_has_it
     assert browser.get().json() == [{}, "expired"]
 
 
+def test_a_session_past_the_middlewares_max_age_is_expired_though_the_store_still_has_it(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    browser = wrap(app_that(log_in), store=store, max_age=60)
+    browser.get()
+    change_app(browser, look, store, max_age=60)
+    clock.shift(60)
+    assert browser.get().json() == [ADA, None]
+    clock.shift(1)
+    assert browser.get().json() == [{}, "expired"]
+
+
 def test_a_session_older_than_refresh_after_gets_a_new_cookie_and_its_record_a_new_time(
     wrap: Wrap, store: Records, clock: Any
 ) -> None:
@@ -620,6 +632,34 @@ def test_a_late_change_is_saved_before_the_response_ends_and_once_more_where_the
 
     assert saved == [ADA, {"user": "ada", "seen": 1}]
     assert list(store.sessions.values()) == [{"user": "ada", "seen": 2}]
+
+
+def test_a_late_change_keeps_when_the_session_began_and_how_long_it_is_to_live(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    def remember(scope: Any) -> None:
+        log_in(scope)
+        scope["session"].max_age = 60
+
+    browser = wrap(app_that(remember, late=put(seen=1)), store=store, lifetime=100)
+    browser.get()
+    clock.shift(61)
+    change_app(browser, look, store, lifetime=100)
+
+    assert store.times_to_live == [60]
+    assert browser.get().json() == [{}, "expired"]
+
+
+def test_a_session_without_end_is_read_and_changed_late_without_one(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, store=store, max_age=None)
+    browser.get("/login")
+    change_app(browser, look, store, late=put(seen=1), max_age=None)
+
+    assert browser.get().json() == [ADA, None]
+    assert (list(store.sessions.values()), store.times_to_live) == ([{"user": "ada", "seen": 1}], [None])
+    assert warnings(caplog) == []
 
 
 def test_a_late_change_of_a_session_without_end_is_saved_without_one(wrap: Wrap, store: Records) -> None:

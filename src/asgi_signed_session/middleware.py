@@ -214,13 +214,13 @@ class SessionMiddleware:
         self._take_late_replacement(scope, session)
         if session._state is None or not session._is_changed():
             return
+        why = why_unsaved(scope)
         try:
-            saved = not failed and await self._report_cancelled(scope, session, keeper.save_late(session))
+            if not failed:
+                await self._report_cancelled(scope, session, keeper.save_late(session))
         except SessionEndedError as error:
-            report_unsaved(self._signer, scope, session, str(error))
-        else:
-            if not saved:
-                report_unsaved(self._signer, scope, session, why_unsaved(scope))
+            why = str(error)
+        report_unsaved(self._signer, scope, session, why)
 
     async def _report_cancelled(self, scope: Scope, session: Session, saving: Awaitable[T]) -> T:
         """Awaits ``saving``, and warns where it is cancelled: that is no error that anyone would see."""

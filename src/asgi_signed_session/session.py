@@ -106,7 +106,6 @@ class Session(dict[str, Any]):
 
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
         self._fill(content)
-        self._stage = "ended"
         self._state = None
 
     @classmethod

@@ -128,8 +128,8 @@ class StoreKeeper(BaseKeeper):
             session_id = await self._put(session, metadata, seconds_left)
         return self._cookie.write(self._signer.sign(session_id.encode("ascii")), max_age, secure)
 
-    async def save_late(self, session: Session) -> bool:
-        """Saves what has changed since the cookie went out; whether that cookie leads to it. Raises as ``save`` does.
+    async def save_late(self, session: Session) -> None:
+        """Saves what has changed since the cookie went out. Raises as ``save`` does.
 
         One that was cleared, or regenerated, lives on under an id that no cookie carries: its record is deleted.
         """
@@ -140,10 +140,8 @@ class StoreKeeper(BaseKeeper):
                 if seconds_left is not None and seconds_left <= 0:
                     raise SessionEndedError(_ENDED)
                 await self._put(session, self._time(session)[0], seconds_left)
-                return True
-            saved = not session
-            await self._delete(session)
-            return saved
+            else:
+                await self._delete(session)
 
     async def _check_alive(self, session: Session) -> None:
         if session and session._key is not None and await self._store.get(session._key) is None:
