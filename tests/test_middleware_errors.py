@@ -19,7 +19,7 @@ from asgi_signed_session import CookieTooLargeError, SessionError, SessionMiddle
 
 from .apps import app_that, app_with_error_page, visit
 from .browser import Browser, Response
-from .conftest import KEY, Wrap
+from .conftest import KEY, NOW, Wrap
 from .wire import DELETED, cookie, make_signer, set_cookie, sign, sign_payload
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -266,9 +266,28 @@ def test_a_late_change_reports_only_what_differs_from_what_went_out(
     assert unsaved(caplog) == (f"Session changes on '/' not saved: 'n'. {TOO_LATE}", "/", ["n"])
 
 
-def test_a_max_age_that_came_too_late_is_reported(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_late_change_reports_nothing_that_travels_beside_the_data(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    remembered = {"user": "ada", "$session": {"max_age": 60, "iat": NOW}}
+
+    wrap(app_that(nothing, late=put(n=1)), lifetime=100).get("/", headers=[cookie(remembered)])
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'n'. {TOO_LATE}", "/", ["n"])
+
+
+def test_a_late_change_reports_no_key_that_json_makes_a_text_of(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
+    wrap(app_that(lambda scope: scope["session"].update({1: "one"}), late=put(n=1))).get("/")
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'n'. {TOO_LATE}", "/", ["n"])
+
+
+@pytest.mark.parametrize("seconds", [60, None])
+def test_a_max_age_that_came_too_late_is_reported(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, seconds: int | None
+) -> None:
     def remember(scope: Any) -> None:
-        scope["session"].max_age = 60
+        scope["session"].max_age = seconds
 
     wrap(app_that(put(user="ada"), late=remember)).get("/")
 

@@ -285,6 +285,15 @@ def test_one_json_object_is_a_session(payload: bytes, content: dict[str, Any]) -
     assert read(value) == [content, None]
 
 
+def test_what_a_newer_version_puts_beside_the_data_leaves_max_age_as_it_is(clock: time_machine.Traveller) -> None:
+    value = sign_payload(b'{"n":1,"$session":{"from":"the future"}}')
+
+    clock.shift(61)
+
+    with pytest.raises(SignatureExpired):
+        SessionSigner(KEY).loads(value, max_age=60)
+
+
 # fmt: off
 MALFORMED = {
     "nothing":                     b"",

@@ -20,7 +20,7 @@ from asgi_signed_session.stores import Store
 
 from .apps import app_that, app_with_error_page, deny, visit
 from .browser import Browser
-from .conftest import KEY, Wrap
+from .conftest import KEY, NOW, Wrap
 from .records import Records, key_of, read_id
 from .wire import DELETED, KEPT, cookie, make_signer, sign, sign_payload
 
@@ -648,6 +648,20 @@ def test_a_late_change_keeps_when_the_session_began_and_how_long_it_is_to_live(
 
     assert store.times_to_live == [60]
     assert browser.get().json() == [{}, "expired"]
+
+
+def test_a_late_change_has_the_rest_of_the_lifetime(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, clock: Any
+) -> None:
+    browser = wrap(visit, store=store, max_age=None, lifetime=100)
+    browser.get("/login")
+    clock.shift(60)
+    change_app(browser, look, store, late=put(seen=1), max_age=None, lifetime=100)
+    browser.get()
+
+    changed = {"user": "ada", "seen": 1, "$session": {"iat": NOW}}
+    assert (list(store.sessions.values()), store.times_to_live) == ([changed], [40])
+    assert warnings(caplog) == []
 
 
 def test_a_session_without_end_is_read_and_changed_late_without_one(
