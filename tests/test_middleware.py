@@ -4,7 +4,7 @@ import asyncio
 import copy
 import json
 import types
-from collections import UserDict
+from collections import ChainMap, UserDict
 from collections.abc import Callable, Generator
 from enum import Enum
 from typing import Any
@@ -738,6 +738,58 @@ def test_an_empty_dict_in_the_place_of_an_empty_session_is_no_change(wrap: Wrap)
 
     assert response.headers == [(b"vary", b"Cookie")]
     assert [(session.accessed, session.modified) for session in sessions] == [(True, False)]
+
+
+def test_a_view_of_the_session_may_take_its_place(wrap: Wrap) -> None:
+    def layer(scope: Any) -> None:
+        scope["session"] = ChainMap({"theme": "dark"}, scope["session"])
+
+    response = wrap(app_that(layer)).get(headers=[cookie({"user": "ada"})])
+
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada", "theme": "dark"})]
+
+
+def test_a_session_signed_anew_has_not_changed(wrap: Wrap) -> None:
+    old = "an old key of more than 16 bytes"
+    sessions: list[Session] = []
+
+    def look(scope: Any) -> Any:
+        sessions.append(scope["session"])
+        return dict(scope["session"])
+
+    response = wrap(app_that(look), fallbacks=[old]).get(headers=[cookie({"user": "ada"}, key=old)])
+
+    assert response.all(b"set-cookie") == [set_cookie({"user": "ada"})]
+    assert [session.modified for session in sessions] == [False]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda session: session.update({}),
+        lambda session: session.mark_modified(),
+        lambda session: session.regenerate(),
+        lambda session: setattr(session, "max_age", 60),
+    ],
+)
+def test_a_rejected_cookie_stays_where_nothing_was_put_in_or_cleared(wrap: Wrap, act: Any) -> None:
+    foreign = cookie({"user": "ada"}, key="the key of the other half")
+
+    response = wrap(app_that(lambda scope: act(scope["session"]))).get(headers=[foreign])
+
+    assert response.all(b"set-cookie") == []
+
+
+def test_a_cookie_is_deleted_though_the_first_try_to_say_so_did_not_get_through(wrap: Wrap) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(2):
+            scope["session"].clear()
+            await send({"type": "http.response.start", "status": 200})
+
+    first, second = wrap(app).get(headers=[cookie({"user": "ada"})]).messages
+
+    assert [value for name, value in first["headers"] if name == b"set-cookie"] == [DELETED]
+    assert second["headers"] == first["headers"]
 
 
 def test_a_replacement_is_saved_as_it_is_when_the_response_starts(wrap: Wrap) -> None:

@@ -26,7 +26,10 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 ADA = {"user": "ada"}
 LOGGER = "asgi_signed_session"
-TOO_LATE = "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+TOO_LATE = (
+    "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
+    " this change: make it earlier."
+)
 NO_HEADERS = "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
 
 
@@ -292,10 +295,7 @@ def test_a_max_age_that_came_too_late_is_reported(
     wrap(app_that(put(user="ada"), late=remember)).get("/")
 
     assert unsaved(caplog) == (
-        (
-            "Session changes on '/' not saved: its max_age."
-            " The cookie goes out with the start of the response or the accept of the websocket; change it before that."
-        ),
+        f"Session changes on '/' not saved: its max_age. {TOO_LATE}",
         "/",
         [],
     )

@@ -321,6 +321,14 @@ def test_the_fourth_of_four_finds_the_second_ones_session_through_the_third(visi
     assert response.all(b"set-cookie") == [set_cookie({"a": 1}, name="a"), set_cookie({"b": 1}, name="b")]
 
 
+def test_a_late_replacement_in_the_third_of_three_is_reported(visit: Any, caplog: pytest.LogCaptureFixture) -> None:
+    third = session_in("a", app_that(lambda scope: None, late=replace))
+
+    visit(session_in("a", session_in("b", third)), a=ADA).get("/late")
+
+    assert [(vars(record)["path"], vars(record)["keys"]) for record in caplog.records] == [("/late", ["user", "inner"])]
+
+
 def test_one_that_has_ended_inside_hides_none_of_those_around(visit: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for inner in (

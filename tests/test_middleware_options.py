@@ -239,6 +239,27 @@ def test_an_accessed_session_older_than_refresh_after_is_signed_anew(wrap: Wrap,
     assert browser.get().json() == [{}, "expired"]
 
 
+def test_a_session_of_a_shorter_max_age_of_its_own_is_signed_anew_at_half_of_it(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), refresh_after=50)
+    browser.cookies["session"] = sign({**ADA, "$session": {"max_age": 40}})
+
+    clock.shift(20)
+    assert browser.get().all(b"set-cookie") == []
+    clock.shift(1)
+    kept = set_cookie({**ADA, "$session": {"max_age": 40}}, "path=/; Max-Age=40; httponly; samesite=lax")
+    assert browser.get().all(b"set-cookie") == [kept]
+
+
+def test_a_session_of_a_longer_max_age_of_its_own_is_signed_anew_after_refresh_after(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(look), refresh_after=50)
+    browser.cookies["session"] = sign({**ADA, "$session": {"max_age": 400}})
+
+    clock.shift(50)
+    assert browser.get().all(b"set-cookie") == []
+    clock.shift(1)
+    assert len(browser.get().all(b"set-cookie")) == 1
+
+
 def test_a_websocket_signs_anew_too(wrap: Wrap, clock: Any) -> None:
     browser = wrap(app_that(look), refresh_after=50)
     browser.cookies["session"] = sign(ADA)

@@ -210,12 +210,14 @@ class Visits(RuleBasedStateMachine):
         self.stage = "open"
         self.touched = False
         self.before = copy.deepcopy(self.plain)
+        self.cleared = False
         self.left = False  # whether the cookie that went out leads nowhere any more
 
     @precondition(lambda self: self.stage != "ended")
     @rule(call_=calls)
     def operate(self, call_: Call) -> None:
         self.touched = True
+        self.cleared |= call_[0] == "clear"
         self.left |= self.stage == "answered" and call_[0] == "clear"
         outcome = outcome_of(lambda mapping: call(mapping, *call_), self.session)
         assert outcome == outcome_of(lambda mapping: call(mapping, *call_), self.plain)
@@ -279,7 +281,7 @@ class Visits(RuleBasedStateMachine):
         if not replaced:
             assert modified or not changed
             assert self.session.modified == modified
-            assert len(lines) == (modified and (self.plain != {} or self.cookie is not None))
+            assert len(lines) == (modified and (self.plain != {} or self.has_cookie_to_delete()))
         assert ((b"vary", b"Cookie") in self.headers) == self.touched
         assert lines or not changed or (self.plain, self.cookie) == ({}, None)
         for line in lines:
@@ -287,6 +289,9 @@ class Visits(RuleBasedStateMachine):
             assert ("Max-Age=0" in line) == (self.plain == {})
         self.answered = copy.deepcopy(self.plain)
         self.stage = "answered"
+
+    def has_cookie_to_delete(self) -> bool:
+        return self.cookie is not None and (self.cleared or self.session.rejected is None)
 
     @precondition(lambda self: self.stage == "answered")
     @rule()

@@ -80,6 +80,20 @@ def test_the_websocket_app_sends_its_cookie_with_the_accept(names: dict[str, Any
     assert [name for name, _ in browser.websocket().headers] == [b"set-cookie"]
 
 
+def test_asgirefs_adapter_of_wsgi_apps_works_inside_and_warns_of_send() -> None:
+    from asgiref.wsgi import WsgiToAsgi
+
+    def wsgi(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"hello"]
+
+    with pytest.warns(UserWarning, match="async_to_sync was passed a non-async-marked callable"):
+        adapted: Any = WsgiToAsgi(wsgi)  # type: ignore[no-untyped-call]
+        response = Browser(SessionMiddleware(adapted, KEY)).get(http_version="1.1")
+
+    assert (response.start["status"], response.body) == (200, b"hello")
+
+
 @pytest.mark.parametrize(("valid_from", "user"), [(0, {"sessions_valid_from": 0}), (4_000_000_000, None)])
 def test_a_session_older_than_the_users_time_is_void(valid_from: int, user: Any, names: dict[str, Any]) -> None:
     current_user = run(names, "def current_user")["current_user"]

@@ -82,7 +82,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-TOO_LATE = "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+TOO_LATE = (
+    "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
+    " this change: make it earlier."
+)
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
 
@@ -664,6 +667,19 @@ def test_a_late_change_has_the_rest_of_the_lifetime(
     assert warnings(caplog) == []
 
 
+def test_a_session_saved_again_and_again_on_one_websocket_lives_no_longer_than_its_lifetime(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    def an_hour_later(scope: Any) -> None:
+        clock.shift(90)
+        scope["session"]["seen"] = 1
+
+    wrap(app_that(log_in, late=an_hour_later), store=store, lifetime=100).websocket()
+
+    changed = {"user": "ada", "seen": 1, "$session": {"iat": NOW}}
+    assert (list(store.sessions.values()), store.times_to_live) == ([changed], [10])
+
+
 def test_a_session_without_end_is_read_and_changed_late_without_one(
     wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -1121,6 +1137,28 @@ def test_a_store_that_cannot_delete_fails_the_sign_out(visitor: Browser, store: 
     store.failing = set()
 
     assert visitor.get("/whoami").json() == ADA
+
+
+@pytest.mark.parametrize("act", [lambda session: session.clear(), lambda session: session.regenerate()])
+def test_what_the_store_could_not_delete_is_deleted_at_the_second_try(wrap: Wrap, store: Records, act: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        act(scope["session"])
+        store.failing = {"delete"}
+        with pytest.raises(ConnectionError):
+            await send({"type": "http.response.start", "status": 200})
+        store.failing = set()
+        act(scope["session"])
+        await send({"type": "http.response.start", "status": 200})
+
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    before = own_key(browser)
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    response = browser.get()
+
+    assert len(response.all(b"set-cookie")) == 1
+    assert before not in store.records
+    assert browser.cookies == {} or own_key(browser) in store.records
 
 
 def test_a_store_that_cannot_delete_the_old_record_fails_the_new_id(wrap: Wrap, store: Records) -> None:

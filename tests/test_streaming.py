@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 KEY = "the key of the streams' tests"
-LATE = r"The cookie goes out with the start of the response or the accept of the websocket; change it before that\."
+LATE = (
+    r"The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
+    r" this change: make it earlier\."
+)
 
 STREAMS = [
     pytest.param("/stream", "one\ntwo\n", "sent", 2, id="stream"),

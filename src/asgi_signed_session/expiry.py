@@ -34,6 +34,13 @@ class Expiry:
             return -1  # its beginning counts too
         return self.refresh_after if self.max_age is None else min(self.max_age, self.refresh_after)
 
+    def is_stale(self, age: int, metadata: Metadata) -> bool:
+        """Whether a session signed ``age`` seconds ago is to be signed anew; one with a shorter life, at half of it."""
+        own_max_age = metadata.get("max_age")
+        if own_max_age is None or self.refresh_after == inf:
+            return age > self.refresh_after
+        return age > min(self.refresh_after, own_max_age // 2)
+
     def find_end(self, metadata: Metadata, signed_at: int, issued_at: int) -> int | None:
         """When a session signed and issued then is over, in Unix seconds; ``None``: never."""
         max_age = metadata.get("max_age", self.max_age)

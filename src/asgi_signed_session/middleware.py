@@ -160,6 +160,7 @@ class SessionMiddleware:
                 await self.app(scope, receive, send)
         finally:
             if own is not None:
+                self._take_late_replacement(scope, own)
                 own._stage = "hidden"
                 own._outer = own_outer
             outer._stage = "open"

@@ -21,6 +21,7 @@ CONSTRUCTING: Final = frozenset({"__class_getitem__", "__init__", "__new__", "fr
 
 _IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
 NO_METADATA: Final[Metadata] = {}
+EMPTIED: Final = b""  # the payload of a session whose cookie is to be deleted, or has been
 
 # One for all: it is held for less than a microsecond. A thread that has it may need it again, in a finalizer.
 _FILLING = threading.RLock()
@@ -89,7 +90,7 @@ class Session(dict[str, Any]):
     _key: str | None  # with a store: of the record that there is; None: there is none
     _metadata: Metadata
     _outer: tuple[Session, ...]  # what it hides in its scope, the nearest first; unset where there is nothing
-    _payload: bytes | None  # as it came or as it was last written; None: no cookie came that was used
+    _payload: bytes | None  # as it came or as it was last written; None: the browser has no cookie that we know of
     _refused: object  # what an app has put in its place that is no mapping
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
     _source: Any
@@ -150,10 +151,8 @@ class Session(dict[str, Any]):
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
-        if value:
+        if value:  # what was read stays so: the app may change what it was handed
             self.mark_accessed()
-        elif not self.modified:
-            self._state = None
 
     @property
     def modified(self) -> bool:
@@ -215,6 +214,7 @@ class Session(dict[str, Any]):
         self.regenerate()
         self._metadata = NO_METADATA
         super().clear()
+        self._forget_rejected()
 
     def __setitem__(self, key: str, value: Any, /) -> None:
         super().__setitem__(key, value)
@@ -257,7 +257,7 @@ class Session(dict[str, Any]):
     def _commit(self, payload: bytes | None) -> None:
         """Takes the present state as the saved one; ``modified`` still tells that there was a change."""
         self._payload = payload
-        self._state = "saved"
+        self._state = "read" if self._state == "stale" and not self._is_changed() else "saved"
         self._fingerprint = None if _is_flat(self) else _fingerprint(self)
 
     def _give_up(self) -> None:
@@ -267,18 +267,21 @@ class Session(dict[str, Any]):
         if not isinstance(self._fingerprint, bytes):
             self._fingerprint = None
 
-    def _came(self) -> bool:
-        """Whether a cookie came, used or rejected."""
-        return self._payload is not None or self.rejected is not None
+    def _forget_rejected(self) -> None:
+        """Has the cookie that was rejected deleted, unless there will be another: the app wants none of it."""
+        if self.rejected is not None and self._payload is None:
+            self._payload = EMPTIED
 
     def _replace(self, content: Mapping[Any, Any]) -> None:
         """Takes the content of the mapping that an app has put in this session's place."""
         same = content.keys() == self.keys() and all(content[key] is self[key] for key in self)
         if same and (content or self.rejected is None):
             return
+        content = dict(content)  # before it is cleared: it may be a view of this session
         super().clear()
         super().update(content)
         self.mark_modified()
+        self._forget_rejected()
 
 
 def _is_flat(content: Mapping[str, Any]) -> bool:

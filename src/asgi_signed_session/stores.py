@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .expiry import Expiry
 from .keeping import BaseKeeper
-from .session import NO_METADATA, Metadata, Rejection, Session, UnreadSession
+from .session import EMPTIED, NO_METADATA, Metadata, Rejection, Session, UnreadSession
 from .signing import BadData, BadPayload, SessionSigner, SignatureExpired, rejection_of
 
 ID_BYTES = 32  # more than anyone can guess (OWASP asks for 16)
@@ -95,7 +95,7 @@ class StoreKeeper(BaseKeeper):
             raise SignatureExpired("The session has expired or was ended.")
         content, payload, signed_at, issued_at, metadata, _ = self._signer.parse(_unpack(record), signed_at, outdated)
         age = self._signer.check_age(signed_at, issued_at, metadata, self.max_age, self._expiry.lifetime)
-        stale = outdated or age > self._expiry.refresh_after
+        stale = outdated or self._expiry.is_stale(age, metadata)
         return Found(content, payload, signed_at, issued_at, metadata, stale, id=session_id)
 
     def load(self, session: UnreadSession, source: Found) -> None:
@@ -120,7 +120,7 @@ class StoreKeeper(BaseKeeper):
         with _giving_up(session):
             await self._check_alive(session)
             if not session:
-                came = session._came()
+                came = session._payload is not None
                 await self._delete(session)
                 return self._cookie.delete(secure) if came else None
             metadata, max_age, seconds_left = self._time(session)
@@ -156,16 +156,21 @@ class StoreKeeper(BaseKeeper):
         # Before the store answers: what another task changes meanwhile is a change anew.
         session._commit(payload)
         await self._store.put(key, _pack(payload), ttl=seconds_left)
-        session._key = key
         if before is not None and before != key:
             await self._store.delete(before)
+        session._key = key  # only now, or a second try would leave the old record
         return session_id
 
     async def _delete(self, session: Session) -> None:
-        key, session._key = session._key, None
-        session._commit(None)
-        if key is not None:
-            await self._store.delete(key)
+        key, payload = session._key, session._payload
+        session._key = None
+        session._commit(None if payload is None else EMPTIED)
+        try:
+            if key is not None:
+                await self._store.delete(key)
+        except BaseException:  # a second try has it all to do
+            session._key, session._payload = key, payload
+            raise
 
 
 def is_id(value: bytes) -> bool:

@@ -35,4 +35,7 @@ def why_unsaved(scope: Scope) -> str:
     """What to do about a change that a cookie can't carry any more."""
     if not accept_takes_headers(scope):
         return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
-    return "The cookie goes out with the start of the response or the accept of the websocket; change it before that."
+    return (
+        "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
+        " this change: make it earlier."
+    )
