@@ -87,9 +87,11 @@ def test_asgirefs_adapter_of_wsgi_apps_works_inside_and_warns_of_send() -> None:
         start_response("200 OK", [])
         return [b"hello"]
 
+    adapted: Any = WsgiToAsgi(wsgi)  # type: ignore[no-untyped-call]
+    browser = Browser(SessionMiddleware(adapted, KEY))
+
     with pytest.warns(UserWarning, match="async_to_sync was passed a non-async-marked callable"):
-        adapted: Any = WsgiToAsgi(wsgi)  # type: ignore[no-untyped-call]
-        response = Browser(SessionMiddleware(adapted, KEY)).get(http_version="1.1")
+        response = browser.get(http_version="1.1")
 
     assert (response.start["status"], response.body) == (200, b"hello")
 
