@@ -171,6 +171,14 @@ def fuzz(session: nox.Session) -> None:
         session.run("python", "-m", "fuzz", target, *options)
 
 
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Faults put into the source one by one, and which of them no test found; it takes most of an hour."""
+    session.install("--editable", ".", *TEST, "mutmut")
+    session.run("mutmut", "run", *session.posargs, success_codes=[0, 1])
+    session.run("mutmut", "results")
+
+
 def empty(session: nox.Session, name: str) -> Path:
     folder = Path(session.create_tmp()) / name
     shutil.rmtree(folder, ignore_errors=True)

@@ -145,7 +145,7 @@ class SessionSigner:
         self.sign: Callable[[str | bytes], bytes] = self._signer.sign
         self._find_signed = _find_with(self._signer)
         self._find_signed_before = [_find_with(signer) for signer in older]
-        self.now = _clock_of(self._signer)  # Unix seconds
+        self.now: Callable[[], int] = _clock_of(self._signer)  # Unix seconds
         self._dumps, self._loads = prepare_serializer(serializer)
 
     def dumps(self, session: Mapping[str, Any]) -> str:
