@@ -42,11 +42,11 @@ def prepare_serializer(serializer: Serializer) -> tuple[Dumps, Loads]:
     return lambda content: dumps(dict(content)), serializer.loads
 
 
-def _make_json_dumps() -> Dumps:
+def make_json_dumps() -> Dumps:
     """Compact JSON in UTF-8; what UTF-8 has no bytes for, half a surrogate pair, becomes the escape JSON has for it."""
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
     make_c_encoder = getattr(json.encoder, "c_make_encoder", None)
-    if make_c_encoder is None:  # pragma: no cover - not CPython
+    if make_c_encoder is None:  # not CPython
         return lambda content: encoder.encode(content).encode("utf-8", "backslashreplace")
     # encode() makes one of these at each call: 2.4 instead of 1.3 µs. A cycle ends in a RecursionError.
     escape = cast("Any", json.encoder).encode_basestring
@@ -54,7 +54,7 @@ def _make_json_dumps() -> Dumps:
     return lambda content: "".join(encode(content, 0)).encode("utf-8", "backslashreplace")
 
 
-_dumps_json = _make_json_dumps()
+_dumps_json = make_json_dumps()
 
 
 def _loads_json(payload: bytes) -> Any:
