@@ -146,7 +146,7 @@ def stores_not_faster_line(scenarios: dict[str, Any]) -> str:
         for peer in peers
     }
     shown = ". ".join(f"{where}: {'; '.join(names)}" for where, names in found.items() if names)
-    return f"Where ours, on py-key-value's store, is not faster. {shown or 'Nowhere in this table'}."
+    return f"Where ours, on py-key-value's store, is not faster, or not clearly. {shown or 'Nowhere in this table'}."
 
 
 def not_faster_line(runs: dict[str, dict[str, Any]]) -> str:
@@ -158,7 +158,7 @@ def not_faster_line(runs: dict[str, dict[str, Any]]) -> str:
         for peer in PEERS
         if is_not_faster(entry["figures"], peer)
     ]
-    return f"Where ours is not faster: {', '.join(found) or 'nowhere in these tables'}."
+    return f"Where ours is not faster, or not clearly: {', '.join(found) or 'nowhere in these tables'}."
 
 
 def is_not_faster(figures: dict[str, Any], peer: str) -> bool:

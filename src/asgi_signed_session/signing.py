@@ -153,7 +153,10 @@ class SessionSigner:
         return self.write(dict(session))[1].decode("ascii")
 
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
-        """What ``dumps`` was given. ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first.
+        """What ``dumps`` was given.
+
+        ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first. Without it no age is checked,
+        not even the session's own; a ``lifetime`` never is.
 
         Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
         """
