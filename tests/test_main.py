@@ -176,6 +176,13 @@ def test_inspect_shows_where_the_store_has_the_session(capsys: pytest.CaptureFix
     assert report == {"record": key, "signed_at": NOW, "age": 0, "verified": True, "key": "SESSION_SECRET"}
 
 
+def test_inspect_takes_an_id_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    for letter in "XxAa09-_":  # what begins with "-" is no option
+        report = json.loads(run(capsys, "inspect", make_signer(KEY).sign(letter * 43).decode(), "--json")[1])
+
+        assert (report["record"], report["verified"]) == (key_of(letter * 43), True)
+
+
 @pytest.mark.parametrize("quoted", ['"{}"', ' "{}" \n', "{}\n"])
 def test_inspect_takes_a_value_as_it_was_copied(quoted: str, capsys: pytest.CaptureFixture[str]) -> None:
     value = quoted.format(SessionSigner(KEY).dumps({}))

@@ -329,6 +329,21 @@ def test_a_late_replacement_in_the_third_of_three_is_reported(visit: Any, caplog
     assert [(vars(record)["path"], vars(record)["keys"]) for record in caplog.records] == [("/late", ["user", "inner"])]
 
 
+def test_the_third_of_three_may_be_called_again(visit: Any) -> None:
+    seen: list[Any] = []
+    inner = session_in("b", session_in("a", without_answer(lambda scope: seen.append(dict(scope["session"])))))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await inner(scope, receive, send)
+        await inner(scope, receive, send)
+        await app_that(put(second=2))(scope, receive, send)
+
+    response = visit(session_in("a", app), a=ADA, b={"b": 1}).get()
+
+    assert seen == [ADA, ADA]
+    assert response.all(b"set-cookie") == [set_cookie({**ADA, "second": 2}, name="a")]
+
+
 def test_one_that_has_ended_inside_hides_none_of_those_around(visit: Any) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         for inner in (

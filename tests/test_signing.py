@@ -294,6 +294,23 @@ def test_what_a_newer_version_puts_beside_the_data_leaves_max_age_as_it_is(clock
         SessionSigner(KEY).loads(value, max_age=60)
 
 
+def test_a_session_may_live_for_a_second(clock: time_machine.Traveller) -> None:
+    value = sign_payload(b'{"n":1,"$session":{"max_age":1}}')
+
+    clock.shift(1)
+
+    assert SessionSigner(KEY).loads(value, max_age=60) == {"n": 1}
+
+
+def test_a_session_that_does_not_say_when_it_began_began_when_it_was_signed() -> None:
+    seen: list[Any] = []
+    value = sign_payload(b'{"$session":{"max_age":60}}')
+
+    visit_with(lambda session: seen.append((session.signed_at, session.issued_at)), value)
+
+    assert [signed_at == issued_at for signed_at, issued_at in seen] == [True]
+
+
 # fmt: off
 MALFORMED = {
     "nothing":                     b"",
@@ -354,6 +371,20 @@ def test_a_signed_payload_that_is_no_session_is_malformed(what: str) -> None:
     assert not isinstance(caught.value, BadSignature)
     if len(value) < 4000:  # the middleware looks at none that a browser can't have sent
         assert read(value) == [{}, "malformed"]
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"{", "The payload is not what the serializer writes."),
+        (b"[]", "The payload is not an object."),
+        (b'{"$session":1}', "The payload's metadata is of another form."),
+    ],
+)
+def test_the_error_says_what_is_wrong_with_a_payload(payload: bytes, message: str) -> None:
+    with pytest.raises(BadData) as caught:
+        SessionSigner(KEY).loads(sign_payload(payload))
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("encoded", [b"", b"e", b"e30", b"{}", b"\xff\xfe"])

@@ -401,6 +401,23 @@ def test_emptying_the_session_deletes_record_and_cookie(wrap: Wrap, store: Recor
     assert store.records == {}
 
 
+@pytest.mark.parametrize(("path", "lines"), [("/login", [DELETED]), ("/untouched", [])])
+def test_a_cookie_that_is_deleted_is_deleted_by_an_error_page_too(
+    wrap: Wrap, store: Records, path: str, lines: list[bytes]
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for status in (200, 500):
+            scope["session"].clear()
+            await send({"type": "http.response.start", "status": status})
+
+    browser = wrap(visit, store=store)
+    browser.get(path)
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    starts = browser.get().messages
+
+    assert [[value for name, value in start["headers"] if name == b"set-cookie"] for start in starts] == [lines, lines]
+
+
 def test_the_sessions_id_is_the_key_of_its_record_and_never_what_the_cookie_carries(wrap: Wrap, store: Records) -> None:
     seen: list[str | None] = []
 
@@ -730,6 +747,30 @@ def test_a_late_regenerate_ends_the_session_and_is_reported(
 
     assert store.records == {}
     assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
+
+
+def test_a_late_change_of_a_session_that_was_cleared_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    change_app(browser, clear, store, late=log_in)
+    browser.get("/late")
+
+    assert store.records == {}
+    assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
+
+
+def test_a_change_in_the_last_second_of_a_session_is_saved(wrap: Wrap, store: Records, clock: Any) -> None:
+    def wait_and_change(scope: Any) -> None:
+        clock.shift(59)
+        scope["session"]["seen"] = 1
+
+    browser = wrap(app_that(log_in, late=wait_and_change), store=store, max_age=60)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "seen": 1}}
+    assert store.times_to_live == [1]
 
 
 def test_a_change_after_the_session_has_expired_is_reported(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import secrets
 import sys
 import time
@@ -32,6 +33,9 @@ exit status:
 """
 
 
+_SIGNED = re.compile(r"^-[\w-]*\.[\w-]+\.[\w-]+$")
+
+
 class UsageError(Exception):
     """What was given can't be used; the message says what to give instead."""
 
@@ -39,7 +43,9 @@ class UsageError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     parser = make_parser()
-    options = parser.parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # argparse takes what begins with a dash for an option, and a value that carries an id may begin with one.
+    options = parser.parse_args([_SIGNED.sub(r" \g<0>", argument) for argument in arguments])
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         return command(options)

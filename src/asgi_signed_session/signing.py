@@ -273,8 +273,7 @@ class SessionSigner:
 
 def read_unverified(value: bytes) -> tuple[bytes, int]:
     """What ``value`` claims to sign, and when, verified by nobody. Raises ``BadPayload``."""
-    signed, _, rest = value.partition(b".")
-    timestamp, dot, _ = rest.partition(b".")
+    signed, dot, timestamp = value.rpartition(b".")[0].rpartition(b".")
     if not dot:
         raise BadPayload("It has no time and signature.")
     return signed, int.from_bytes(decode_unverified(timestamp.translate(_FROM_URLSAFE) + b"==="), "big")
