@@ -53,6 +53,23 @@ def app_with_error_page(act: Act, on_error: Act = lambda scope: None) -> App:
     return app
 
 
+class Interrupted:
+    """A serializer that calls ``act`` once, when it has written: what another thread may do there, at its worst."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], Any] | None = None
+
+    def dumps(self, content: Any) -> str:
+        written = json.dumps(content)
+        act, self.act = self.act, None
+        if act is not None:
+            act()
+        return written
+
+    def loads(self, payload: str) -> Any:
+        return json.loads(payload)
+
+
 async def deny(scope: Any, receive: Any, send: Any) -> None:
     """Logs in, and refuses the websocket with a response of its own."""
     await receive()

@@ -254,6 +254,15 @@ def end(act: Callable[[Records, time_machine.Traveller], object], *, late: bool)
     return cause
 
 
+def fail_after_a_change() -> None:
+    def act(scope: Any) -> None:
+        put(VALUE)(scope)
+        raise ZeroDivisionError
+
+    with contextlib.suppress(ZeroDivisionError):
+        visit_that(act)()
+
+
 CAUSES.update(
     {
         "cookie over 4096 bytes": visit_that(put(VALUE * 500)),
@@ -268,6 +277,7 @@ CAUSES.update(
         ),
         "accept on a server that sends no headers": accept_without_headers,
         "session signed out by another request": end(lambda store, clock: store.records.clear(), late=False),
+        "app that fails after its change": fail_after_a_change,
         "session that expires during a stream": end(lambda store, clock: clock.shift(15 * 86400), late=True),
     }
 )
@@ -349,6 +359,7 @@ CAUSES.update(
         "sign what is reserved": call("sign", '{"$session": {}}'),
         "inspect what isn't signed": call("inspect", VALUE),
         "inspect what isn't base64": call("inspect", "a.a.a"),
+        "inspect a time that is too long": call("inspect", "e30=.AAAAAAAAAAAA.x"),
     }
 )
 

@@ -228,6 +228,16 @@ def test_inspect_shows_a_payload_that_is_no_session(
     assert run(capsys, "inspect", value)[1].splitlines()[0] == f"payload    {shown}"
 
 
+def test_inspect_writes_nothing_that_steers_a_terminal_or_that_it_has_no_letter_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    value = SessionSigner(KEY).dumps({"a": "é\x9b\u202e\ud83c\U000e0001"})
+
+    assert run(capsys, "inspect", value)[1].splitlines()[0] == (
+        'payload    {"a": "é\\u009b\\u202e\\ud83c\\udb40\\udc01"}'
+    )
+
+
 def test_inspect_shows_a_time_beyond_the_calendar(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "inspect", "e30=.__________8.x")[1].splitlines()[1] == (
         "signed at  18446744073709551615 (beyond the calendar)"
@@ -239,6 +249,8 @@ def test_inspect_shows_a_time_beyond_the_calendar(capsys: pytest.CaptureFixture[
     [
         ("abc", "It has no time and signature."),
         ("e.e.e", "It is not base64."),
+        ("e30=.AAAAAAAAAAAA.x", "Its time is too long."),
+        ("e30=." + "z" * 4000 + ".x", "Its time is too long."),
         ("\udcff", "It has no time and signature."),
     ],
 )

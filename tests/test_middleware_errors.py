@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import operator
 from base64 import b64encode
 from collections.abc import Callable, Generator
 from datetime import datetime, timezone
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_signed_session import CookieTooLargeError, SessionError, SessionMiddleware, UnserializableSessionError
 
-from .apps import app_that, app_with_error_page, visit
+from .apps import Interrupted, app_that, app_with_error_page, visit
 from .browser import Browser, Response
 from .conftest import KEY, NOW, Wrap
 from .wire import DELETED, cookie, make_signer, set_cookie, sign, sign_payload
@@ -29,6 +30,10 @@ LOGGER = "asgi_signed_session"
 TOO_LATE = (
     "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
     " this change: make it earlier."
+)
+FAILED = (
+    "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
+    " make it earlier, or put the middleware around what answers for errors."
 )
 NO_HEADERS = "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
 
@@ -479,7 +484,67 @@ def test_a_change_that_ends_with_an_error_of_the_app_is_reported(wrap: Wrap, cap
     with pytest.raises(ZeroDivisionError):
         wrap(app_that(fail)).get("/")
 
-    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'user'. {TOO_LATE}", "/", ["user"])
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'user'. {FAILED}", "/", ["user"])
+
+
+def test_a_change_by_another_thread_while_the_cookie_is_written_is_reported(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    serializer = Interrupted()
+
+    def act(scope: Any) -> None:
+        scope["session"]["a"] = 1
+        serializer.act = lambda: scope["session"].update(b=2)
+
+    wrap(app_that(act), serializer=serializer).get("/")
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'b'. {TOO_LATE}", "/", ["b"])
+
+
+@pytest.mark.parametrize("update", [lambda session, other: session.update(other), operator.ior])
+def test_a_response_that_starts_in_the_midst_of_an_update_hides_no_change(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, update: Any
+) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        started: list[Any] = []
+
+        class Slow:
+            def keys(self) -> list[str]:
+                started.append(send({"type": "http.response.start", "status": 200, "headers": []}))
+                return ["late"]
+
+            def __getitem__(self, key: str) -> int:
+                return 1
+
+        scope["session"]["a"] = 1
+        update(scope["session"], Slow())
+        await started[0]
+        await send({"type": "http.response.body", "body": b""})
+
+    wrap(app).get("/")
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'late'. {TOO_LATE}", "/", ["late"])
+
+
+class WriteOnly:
+    def dumps(self, content: Any) -> str:
+        return json.dumps(content)
+
+    def loads(self, payload: str) -> Any:
+        raise LookupError("what was written can't be read")
+
+
+def test_a_serializer_that_cannot_read_what_it_wrote_hides_no_error_of_the_apps(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(scope: Any) -> None:
+        scope["session"]["late"] = 1
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        wrap(app_that(put(user="ada"), late=fail), serializer=WriteOnly()).get("/")
+
+    assert unsaved(caplog) == (f"Session changes on '/' not saved: 'user', 'late'. {FAILED}", "/", ["user", "late"])
 
 
 def test_each_of_two_middlewares_reports_its_own_late_changes(run: Any, caplog: pytest.LogCaptureFixture) -> None:

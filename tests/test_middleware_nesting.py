@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from contextlib import suppress
@@ -431,6 +432,18 @@ def test_a_scope_copied_between_two_middlewares_keeps_their_sessions_apart(visit
 
 
 # A scope used again starts again from its cookie.
+
+
+def test_a_deep_copy_of_the_scope_starts_again_from_its_cookie(visit: Any) -> None:
+    inner = session_in("a", app_that(put(inner=1)))
+
+    async def copying(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["outer"] = 1
+        await inner(copy.deepcopy(scope), receive, send)
+
+    response = visit(session_in("a", copying), a=ADA).get()
+
+    assert set_cookie({**ADA, "inner": 1}, name="a") in response.all(b"set-cookie")
 
 
 def test_a_scope_used_again_starts_again_from_its_cookie(wrap: Wrap) -> None:

@@ -192,9 +192,9 @@ def test_taking_an_item_from_an_empty_session_is_no_change() -> None:
 @each_state
 def test_keyword_arguments_reach_the_methods_that_take_them(open_in_state: Any) -> None:
     with open_in_state({"a": 1}) as session:
-        session.update({"a": 2}, b=3)
+        session.update({"a": 2}, b=3, self=4)
 
-        assert (dict(session), session.modified) == ({"a": 2, "b": 3}, True)
+        assert (dict(session), session.modified) == ({"a": 2, "b": 3, "self": 4}, True)
 
 
 @each_state
@@ -677,7 +677,7 @@ def test_the_class_of_any_session_makes_one_by_hand(open_in_state: Any) -> None:
 
 
 @pytest.mark.parametrize("args", [(), ({"a": 1},), ([("a", 1)],), (iter([("a", 1)]),)])
-@pytest.mark.parametrize("kwargs", [{}, {"a": 2, "b": [1]}])
+@pytest.mark.parametrize("kwargs", [{}, {"a": 2, "b": [1]}, {"self": 1}])
 def test_a_session_is_made_by_hand_as_a_dict_is(args: Any, kwargs: Any) -> None:
     args, same_args = copy.deepcopy(args), copy.deepcopy(args)
 

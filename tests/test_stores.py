@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from asgi_signed_session import Session, SessionMiddleware, UnserializableSessionError
 from asgi_signed_session.stores import Store
 
-from .apps import app_that, app_with_error_page, deny, visit
+from .apps import Interrupted, app_that, app_with_error_page, deny, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
 from .records import Records, key_of, read_id
@@ -28,6 +28,7 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 ADA = {"user": "ada"}
 DAY = 86400
+OLD_KEY = "an old key of more than 16 bytes"
 UNKNOWN_ID = "x" * 43
 
 
@@ -85,6 +86,10 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 TOO_LATE = (
     "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
     " this change: make it earlier."
+)
+FAILED = (
+    "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
+    " make it earlier, or put the middleware around what answers for errors."
 )
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
@@ -565,10 +570,10 @@ def test_a_session_older_than_refresh_after_gets_a_new_cookie_and_its_record_a_n
 
 
 def test_a_session_signed_with_a_fallback_keeps_its_id_and_is_signed_anew(wrap: Wrap, store: Records) -> None:
-    browser = wrap(visit, "an old key of more than 16 bytes", store=store)
+    browser = wrap(visit, OLD_KEY, store=store)
     browser.get("/login")
     old_cookie = browser.cookies["session"]
-    browser.app = SessionMiddleware(visit, KEY, fallbacks=["an old key of more than 16 bytes"], store=store)
+    browser.app = SessionMiddleware(visit, KEY, fallbacks=[OLD_KEY], store=store)
     assert browser.get("/whoami").json() == ADA
 
     assert browser.cookies["session"] != old_cookie
@@ -873,7 +878,7 @@ def test_what_an_app_changed_before_it_failed_is_saved_once_it_has_answered(
         browser.get("/fail")
 
     assert store.sessions == {own_key(browser): {"user": "ada", **({"seen": 1} if answered else {})}}
-    assert warnings(caplog) == ([] if answered else [f"Session changes on '/fail' not saved: 'seen'. {TOO_LATE}"])
+    assert warnings(caplog) == ([] if answered else [f"Session changes on '/fail' not saved: 'seen'. {FAILED}"])
 
 
 # Requests at one time
@@ -928,6 +933,92 @@ def test_neither_a_new_id_nor_a_refresh_brings_the_record_back(
     assert (store.records, response.all(b"set-cookie")) == ({}, [])
 
 
+@pytest.mark.parametrize("options", [{"refresh_after": 50}, {"fallbacks": [OLD_KEY]}], ids=["by age", "by key"])
+def test_a_session_that_is_only_signed_anew_keeps_what_another_request_has_changed(
+    wrap: Wrap, store: Records, clock: Any, options: Any
+) -> None:
+    browser = wrap(visit, OLD_KEY if "fallbacks" in options else KEY, store=store)
+    browser.get("/login")
+    [key] = store.records
+    clock.shift(51)
+
+    def read_while_another_signs_out(scope: Any) -> None:
+        look(scope)
+        store.records[key] = json.dumps({"session": '{"lang":"de","$session":{"max_age":60}}'}), None
+
+    change_app(browser, read_while_another_signs_out, store, **options)
+    [line] = browser.get().all(b"set-cookie")
+
+    assert line.endswith(b"; path=/; Max-Age=60; httponly; samesite=lax")
+    assert store.sessions == {key: {"lang": "de", "$session": {"max_age": 60}}}
+    assert store.times_to_live == [60]
+
+
+def test_a_session_that_is_only_signed_anew_remembers_when_it_began(wrap: Wrap, store: Records, clock: Any) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    clock.shift(51)
+    change_app(browser, look, store, refresh_after=50, lifetime=100)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "$session": {"iat": NOW}}}
+    assert store.times_to_live == [49]
+
+
+def test_a_record_that_has_become_no_session_is_not_signed_anew(wrap: Wrap, store: Records, clock: Any) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    clock.shift(51)
+
+    def read_while_another_writes(scope: Any) -> None:
+        look(scope)
+        store.records[own_key(browser)] = '{"tea": 1}', None
+
+    change_app(browser, read_while_another_writes, store, refresh_after=50)
+
+    assert browser.get().all(b"set-cookie") == []
+    assert store.records == {own_key(browser): ('{"tea": 1}', None)}
+
+
+def sign_in_anew(scope: Any) -> None:
+    scope["session"].clear()
+    scope["session"]["user"] = "bob"
+
+
+def test_who_clears_the_session_and_signs_in_needs_no_record_of_the_one_before(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+
+    def sign_in_where_another_tab_was_quicker(scope: Any) -> None:
+        store.records.clear()
+        sign_in_anew(scope)
+
+    change_app(browser, sign_in_where_another_tab_was_quicker, store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"user": "bob"}}
+    assert warnings(caplog) == []
+
+
+def test_a_session_that_began_after_a_clear_is_ended_as_any_other(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+
+    def sign_out_elsewhere_and_change(scope: Any) -> None:
+        store.records.clear()
+        scope["session"]["seen"] = 1
+
+    change_app(browser, sign_in_anew, store, late=sign_out_elsewhere_and_change)
+    browser.get("/late")
+
+    assert store.records == {}
+    assert warnings(caplog) == [f"Session changes on '/late' not saved: 'seen'. {ENDED}"]
+
+
 def test_of_two_requests_that_change_one_session_the_last_write_wins(wrap: Wrap, store: Records) -> None:
     browser = wrap(visit, store=store)
     browser.get("/login")
@@ -942,6 +1033,19 @@ def test_of_two_requests_that_change_one_session_the_last_write_wins(wrap: Wrap,
     browser.get()
 
     assert store.sessions == {own_key(browser): {"user": "ada", "a": 1}}
+
+
+def test_a_change_by_another_thread_while_the_record_is_written_is_saved_too(wrap: Wrap, store: Records) -> None:
+    serializer = Interrupted()
+
+    def act(scope: Any) -> None:
+        scope["session"]["first"] = 1
+        serializer.act = lambda: scope["session"].update(second=2)
+
+    browser = wrap(app_that(act), store=store, serializer=serializer)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {"first": 1, "second": 2}}
 
 
 @pytest.mark.parametrize("method", ["get", "put"])
@@ -1096,7 +1200,7 @@ def test_an_app_that_is_closed_leaves_the_store_alone_and_its_late_change_is_rep
     connection.close()
 
     assert list(store.sessions.values()) == [ADA]
-    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {TOO_LATE}"]
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'seen'. {FAILED}"]
 
 
 # A store that fails

@@ -179,7 +179,9 @@ def _show(report: dict[str, Any]) -> str:
 def _show_content(name: str, content: Any) -> str:
     if name == "record":
         return f"{content}: the key, in the store, of the session's data"
-    return json.dumps(content, ensure_ascii=False)
+    text = json.dumps(content, ensure_ascii=False)
+    # Anyone can make a cookie, and nothing in it is to steer the terminal.
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def _show_time(seconds: int) -> str:

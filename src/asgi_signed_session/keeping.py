@@ -32,9 +32,8 @@ class BaseKeeper:
             extra = {"event": "session.rejected", "reason": reason}
             logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
-    def _time(self, session: Session) -> tuple[Metadata, int | None, int | None]:
-        """The metadata of ``session`` if it is signed now, and seconds until the browser drops it and until it ends."""
-        metadata = session._metadata
+    def _time(self, session: Session, metadata: Metadata) -> tuple[Metadata, int | None, int | None]:
+        """The whole metadata if it is signed now, and seconds until the browser drops it and until the session ends."""
         max_age = metadata.get("max_age", self.max_age)
         if self._expiry.lifetime is None:
             return metadata, max_age, max_age
@@ -81,17 +80,20 @@ class CookieKeeper(BaseKeeper):
             came = session._payload is not None
             session._commit(EMPTIED if came else None)
             return self._cookie.delete(secure) if came else None
-        metadata, max_age, _ = self._time(session)
+        metadata, max_age, _ = self._time(session, session._metadata)
+        changed = session._is_changed()
+        # Before it is written: what another thread changes meanwhile is a change anew.
+        session._commit(session._payload)
         try:
             payload, value = self._signer.write(session, metadata)
             if len(self._cookie.name) + len(value) > MAX_COOKIE:
-                if not session._is_changed():  # to be signed anew: the cookie that the browser has still serves
+                if not changed:  # to be signed anew: the cookie that the browser has still serves
                     return None
                 raise self._describe_size(session, value)
         except SessionError:
             session._give_up()
             raise
-        session._commit(payload)
+        session._payload = payload
         return self._cookie.write(value, max_age, secure)
 
     def _describe_size(self, session: Session, value: bytes) -> CookieTooLargeError:

@@ -84,7 +84,7 @@ class SessionMiddleware:
                 return
             headers = _keep_headers(scope)
         outer = scope.get(self._marker)
-        if outer is not None and outer._stage == "open":
+        if outer is not None and getattr(outer, "_stage", None) == "open":  # a copy has none
             await self._call_nested(outer, scope, receive, send)
             return
         scope_key = self.scope_key
@@ -93,7 +93,7 @@ class SessionMiddleware:
         session._source = headers
         session._stage = "open"
         session._state = None
-        if outer is not None and outer._stage == "hidden":
+        if outer is not None and getattr(outer, "_stage", None) == "hidden":
             session._outer = (outer, *getattr(outer, "_outer", ()))
         if self._store_keeper is not None:
             await self._call_with_store(self._store_keeper, scope, session, receive, send)
@@ -105,12 +105,14 @@ class SessionMiddleware:
                 message = self._add_session(scope, session, message)
             return send(message)  # type: ignore[no-any-return]
 
+        failed = True
         try:
             await self.app(scope, receive, send_with_session)
+            failed = False
         finally:
             session._stage = "ended"
             if scope.get(scope_key) is not session or (session._state is not None and session._is_changed()):
-                self._report_late(scope, session)
+                self._report_late(scope, session, failed)
 
     async def _call_with_store(
         self, keeper: StoreKeeper, scope: Scope, session: UnreadSession, receive: Any, send: Any
@@ -215,7 +217,7 @@ class SessionMiddleware:
         self._take_late_replacement(scope, session)
         if session._state is None or not session._is_changed():
             return
-        why = why_unsaved(scope)
+        why = why_unsaved(scope, failed)
         try:
             if not failed:
                 await self._report_cancelled(scope, session, keeper.save_late(session))
@@ -262,11 +264,11 @@ class SessionMiddleware:
         except SessionError as error:
             report_refused(scope, error)
 
-    def _report_late(self, scope: Scope, session: Session) -> None:
+    def _report_late(self, scope: Scope, session: Session, failed: bool) -> None:
         """Warns of what has changed since the cookie went out."""
         self._take_late_replacement(scope, session)
         if session._is_changed():
-            report_unsaved(self._signer, scope, session, why_unsaved(scope))
+            report_unsaved(self._signer, scope, session, why_unsaved(scope, failed))
 
 
 def _keep_headers(scope: Scope) -> Sequence[Header]:

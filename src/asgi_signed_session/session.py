@@ -61,6 +61,7 @@ class Session(dict[str, Any]):
     """
 
     __slots__ = (
+        "_cleared",
         "_end",
         "_fingerprint",
         "_id",
@@ -79,6 +80,7 @@ class Session(dict[str, Any]):
         "signed_at",
     )
 
+    _cleared: bool  # with a store: it owes nothing to the record that it came from; unset before fetch or clear
     _end: int | None  # with a store: when the session is over, in Unix seconds; None: never
     _fingerprint: object  # of what was read or last saved; None where no value can change in place
     _id: str | None  # with a store: what the cookie carries; None: to be made
@@ -98,7 +100,7 @@ class Session(dict[str, Any]):
     rejected: Rejection | None
     signed_at: int | None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._fill_by_hand(dict(*args, **kwargs))
 
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
@@ -210,9 +212,10 @@ class Session(dict[str, Any]):
 
     def clear(self) -> None:
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
-        self.regenerate()
-        self._metadata = NO_METADATA
         super().clear()
+        self._metadata = NO_METADATA
+        self._cleared = True
+        self.regenerate()
         self._forget_rejected()
 
     def __setitem__(self, key: str, value: Any, /) -> None:
@@ -224,17 +227,21 @@ class Session(dict[str, Any]):
         self.mark_modified()
 
     def __ior__(self, other: Any, /) -> Session:  # type: ignore[override,misc]  # typeshed gives a dict's own type
-        self.mark_modified()
-        return super().__ior__(other)
+        self.update(other)
+        return self
 
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        self.mark_modified()
-        super().update(*args, **kwargs)
+    def update(self, /, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().update(*args, **kwargs)
+        finally:  # some of it may be in
+            self.mark_modified()
 
     def pop(self, key: str, /, *default: Any) -> Any:
-        if key in self:
+        known = key in self
+        value = super().pop(key, *default)
+        if known:
             self.mark_modified()
-        return super().pop(key, *default)
+        return value
 
     def popitem(self) -> tuple[str, Any]:
         item = super().popitem()
@@ -242,9 +249,11 @@ class Session(dict[str, Any]):
         return item
 
     def setdefault(self, key: str, default: Any = None, /) -> Any:
-        if key not in self:
+        known = key in self
+        value = super().setdefault(key, default)
+        if not known:
             self.mark_modified()
-        return super().setdefault(key, default)
+        return value
 
     def __reduce__(self) -> tuple[type[Session], tuple[dict[str, Any]]]:
         return Session, (dict(self),)
@@ -339,7 +348,7 @@ class UnreadSession(Session):
 def _load_first(name: str) -> Callable[..., Any]:
     method = getattr(Session, name)
 
-    def load_first(self: UnreadSession, *args: Any, **kwargs: Any) -> Any:
+    def load_first(self: UnreadSession, /, *args: Any, **kwargs: Any) -> Any:
         self.mark_accessed()
         return method(self, *args, **kwargs)
 

@@ -41,6 +41,7 @@ _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))  # RFC 2104
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
+_TIME_BYTES = 8  # at most
 _PADDING = (b"", b"===", b"==", b"=")  # of base64, by the length modulo 4
 
 
@@ -88,7 +89,7 @@ class PreparedSigner(TimestampSigner):
             digest = a2b_base64(signature.translate(_FROM_URLSAFE) + _PADDING[len(signature) % 4])
             if dot and compare_digest(digest, outer.digest()):
                 signed_at = a2b_base64(timestamp.translate(_FROM_URLSAFE) + _PADDING[len(timestamp) % 4])
-                if len(signed_at) <= 8:
+                if len(signed_at) <= _TIME_BYTES:
                     return payload, int.from_bytes(signed_at, "big")
         except ValueError:  # not base64
             pass
@@ -230,7 +231,7 @@ class SessionSigner:
 
     def find_changes(self, payload: bytes | None, content: Mapping[str, Any]) -> list[str]:
         """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""
-        before: dict[str, Any] = self._loads(payload) if payload else {}
+        before = self._read_back(payload)
         before.pop(METADATA_KEY, None)
         with suppress(Exception):  # what can't be written is told key by key
             content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
@@ -238,8 +239,16 @@ class SessionSigner:
 
     def is_max_age_new(self, payload: bytes | None, metadata: Metadata) -> bool:
         """Whether ``metadata`` has another ``max_age`` than ``payload`` (``None``: an empty session)."""
-        before: dict[str, Any] = self._loads(payload) if payload else {}
-        return _max_age_in(before.get(METADATA_KEY, {})) != _max_age_in(metadata)
+        return _max_age_in(self._read_back(payload).get(METADATA_KEY, {})) != _max_age_in(metadata)
+
+    def _read_back(self, payload: bytes | None) -> dict[str, Any]:
+        if not payload:
+            return {}
+        try:
+            content: dict[str, Any] = self._loads(payload)
+        except Exception:  # a serializer of the user's may not read all that it has written
+            return {}
+        return content
 
     def _dump_key(self, content: Mapping[str, Any], key: str) -> object:
         try:
@@ -276,7 +285,10 @@ def read_unverified(value: bytes) -> tuple[bytes, int]:
     signed, dot, timestamp = value.rpartition(b".")[0].rpartition(b".")
     if not dot:
         raise BadPayload("It has no time and signature.")
-    return signed, int.from_bytes(decode_unverified(timestamp.translate(_FROM_URLSAFE) + b"==="), "big")
+    signed_at = decode_unverified(timestamp.translate(_FROM_URLSAFE) + b"===")
+    if len(signed_at) > _TIME_BYTES:
+        raise BadPayload("Its time is too long.")
+    return signed, int.from_bytes(signed_at, "big")
 
 
 def decode_unverified(value: bytes) -> bytes:

@@ -68,6 +68,7 @@ class StoreKeeper(BaseKeeper):
         """Looks up what ``session`` is filled with when it is touched."""
         headers, session._source = session._source, Found()
         session._id = session._key = session._end = None
+        session._cleared = False
         found = session._source = await self._find(headers)
         if found.id is not None:
             session._id, session._key = found.id, key_of(found.id)
@@ -118,14 +119,21 @@ class StoreKeeper(BaseKeeper):
         Raises ``SessionError`` for what can't be saved, ``SessionEndedError`` for what may not be.
         """
         with _giving_up(session):
-            await self._check_alive(session)
+            record = await self._get_again(session)
             if not session:
                 came = session._payload is not None
                 await self._delete(session)
                 return self._cookie.delete(secure) if came else None
-            metadata, max_age, seconds_left = self._time(session)
+            content: Mapping[str, Any] = session
+            metadata = session._metadata
+            if record is not None and not session._is_changed():  # to be signed anew: others may have changed it
+                try:
+                    content, _, _, _, metadata, _ = self._signer.parse(_unpack(record), 0, False)
+                except BadData:  # the next request sees what has become of it
+                    return None
+            metadata, max_age, seconds_left = self._time(session, metadata)
             session._end = None if seconds_left is None else self._signer.now() + seconds_left
-            session_id = await self._put(session, metadata, seconds_left)
+            session_id = await self._put(session, content, metadata, seconds_left)
         return self._cookie.write(self._signer.sign(session_id.encode("ascii")), max_age, secure)
 
     async def save_late(self, session: Session) -> None:
@@ -134,31 +142,39 @@ class StoreKeeper(BaseKeeper):
         One that was cleared, or regenerated, lives on under an id that no cookie carries: its record is deleted.
         """
         with _giving_up(session):
-            await self._check_alive(session)
+            await self._get_again(session)
             if session and session._key == self.find_id(session):
                 seconds_left = None if session._end is None else session._end - self._signer.now()
                 if seconds_left is not None and seconds_left <= 0:
                     raise SessionEndedError(_ENDED)
-                await self._put(session, self._time(session)[0], seconds_left)
+                await self._put(session, session, self._time(session, session._metadata)[0], seconds_left)
             else:
                 await self._delete(session)
 
-    async def _check_alive(self, session: Session) -> None:
-        if session and session._key is not None and await self._store.get(session._key) is None:
+    async def _get_again(self, session: Session) -> object:
+        """The record as it is now, ``None`` for a session that has none. Raises ``SessionEndedError`` if it is gone."""
+        if not session or session._cleared or session._key is None:
+            return None
+        record = await self._store.get(session._key)
+        if record is None:
             raise SessionEndedError(_ENDED)
+        return record
 
-    async def _put(self, session: Session, metadata: Metadata, seconds_left: int | None) -> str:
+    async def _put(
+        self, session: Session, content: Mapping[str, Any], metadata: Metadata, seconds_left: int | None
+    ) -> str:
         """Writes the record, and deletes the one that it takes the place of; the id that leads to it."""
         before, key = session._key, self.find_id(session)
         assert session._id is not None
         session_id = session._id
-        payload = self._signer.serialize(session, metadata)
-        # Before the store answers: what another task changes meanwhile is a change anew.
-        session._commit(payload)
+        # Before it is written: what another task or thread changes meanwhile is a change anew.
+        session._commit(session._payload)
+        session._payload = payload = self._signer.serialize(content, metadata)
         await self._store.put(key, _pack(payload), ttl=seconds_left)
         if before is not None and before != key:
             await self._store.delete(before)
         session._key = key  # only now, or a second try would leave the old record
+        session._cleared = False
         return session_id
 
     async def _delete(self, session: Session) -> None:

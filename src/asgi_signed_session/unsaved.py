@@ -31,10 +31,15 @@ def report_refused(scope: Scope, error: Exception) -> None:
     logger.warning("Session on %r not saved: %s", path, error, extra=extra)
 
 
-def why_unsaved(scope: Scope) -> str:
-    """What to do about a change that a cookie can't carry any more."""
+def why_unsaved(scope: Scope, failed: bool) -> str:
+    """What to do about a change that a cookie can't carry any more; ``failed``: the app has."""
     if not accept_takes_headers(scope):
         return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
+    if failed:
+        return (
+            "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
+            " make it earlier, or put the middleware around what answers for errors."
+        )
     return (
         "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
         " this change: make it earlier."
