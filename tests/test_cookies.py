@@ -75,6 +75,7 @@ HEADERS = [
     (cookie(b"session= ; a=1"),                                           [b""]),
     (cookie(b"session"),                                                  []),  # a value without a name
     (cookie(b"session; session=abc"),                                     [b"abc"]),
+    (cookie(b";session=abc"),                                             [b"abc"]),
     (cookie(b"=session"),                                                 []),
     (cookie(b"==session"),                                                []),
     (cookie(b"session=a=b=="),                                            [b"a=b=="]),

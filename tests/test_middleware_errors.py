@@ -145,6 +145,25 @@ def test_after_the_error_the_error_page_goes_out_without_the_cookie(wrap: Wrap, 
     assert response.headers == [(b"vary", b"Cookie")]
 
 
+def test_a_session_whose_change_was_refused_has_changed(wrap: Wrap) -> None:
+    seen: list[bool] = []
+    wrap(app_with_error_page(put(a=BIG), lambda scope: seen.append(scope["session"].modified))).get()
+
+    assert seen == [True]
+
+
+@pytest.mark.parametrize(("headers", "lines"), [([cookie(ADA)], [DELETED]), ([], [])])
+def test_a_cookie_that_is_deleted_is_deleted_by_an_error_page_too(wrap: Wrap, headers: Any, lines: list[bytes]) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for status in (200, 500):
+            scope["session"].clear()
+            await send({"type": "http.response.start", "status": status})
+
+    starts = wrap(app).get(headers=headers).messages
+
+    assert [[value for name, value in start["headers"] if name == b"set-cookie"] for start in starts] == [lines, lines]
+
+
 @pytest.mark.parametrize("why", UNSAVABLE)
 def test_a_change_that_was_refused_is_not_reported_again(
     wrap: Wrap, why: str, caplog: pytest.LogCaptureFixture
@@ -213,7 +232,9 @@ def test_a_session_that_holds_itself_is_refused_and_not_a_recursion_error(wrap: 
 # Something else in the session's place
 
 
-@pytest.mark.parametrize(("value", "kind"), [([("a", 1)], "list"), ("ada", "str"), (1, "int"), (False, "bool")])
+@pytest.mark.parametrize(
+    ("value", "kind"), [([("a", 1)], "list"), ("ada", "str"), ("", "str"), (1, "int"), (False, "bool")]
+)
 def test_what_is_no_mapping_in_the_sessions_place_is_refused(wrap: Wrap, value: Any, kind: str) -> None:
     with pytest.raises(SessionError) as raised:
         wrap(app_that(replace_with(value))).get()

@@ -17,7 +17,15 @@ import pytest
 import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from itsdangerous import BadData, BadSignature, SignatureExpired, Signer, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import (
+    BadData,
+    BadPayload,
+    BadSignature,
+    SignatureExpired,
+    Signer,
+    TimestampSigner,
+    URLSafeTimedSerializer,
+)
 from pydantic import SecretBytes, SecretStr
 from starlette.datastructures import Secret
 
@@ -387,6 +395,18 @@ def test_the_error_says_what_is_wrong_with_a_payload(payload: bytes, message: st
     assert str(caught.value) == message
 
 
+def test_the_error_says_that_a_payload_is_no_base64() -> None:
+    with pytest.raises(BadData) as caught:
+        SessionSigner(KEY).loads(make_signer().sign(b"e"))
+    assert str(caught.value) == "The payload is not base64."
+
+
+def test_the_error_has_what_the_serializer_said() -> None:
+    with pytest.raises(BadPayload) as caught:
+        SessionSigner(KEY).loads(sign_payload(b"{}{}"))
+    assert repr(caught.value.original_error) == "ValueError('More than one JSON value.')"
+
+
 @pytest.mark.parametrize("encoded", [b"", b"e", b"e30", b"{}", b"\xff\xfe"])
 def test_a_signed_payload_that_is_no_base64_is_malformed(encoded: bytes) -> None:
     value = make_signer().sign(encoded)
@@ -630,6 +650,12 @@ HIDDEN = "secret_key is {!r}, which stands for a hidden or missing key. " + MAKE
 
 
 # fmt: off
+class Odd:
+    """It has what Starlette's ``Secret`` is told by, and isn't one."""
+
+    _value = KEY
+
+
 NO_KEYS = [
     (None,                      TypeError,  MISSING),
     ("",                        ValueError, "secret_key is empty. " + MAKE_A_KEY),
@@ -653,6 +679,7 @@ NO_KEYS = [
     (42,                        TypeError,  UNLIKE_A_KEY.format("int")),
     (bytearray(KEY.encode()),   TypeError,  UNLIKE_A_KEY.format("bytearray")),
     ({"key": KEY},              TypeError,  UNLIKE_A_KEY.format("dict")),
+    (Odd(),                     TypeError,  UNLIKE_A_KEY.format("Odd")),
     (URLSafeTimedSerializer(KEY), TypeError, UNLIKE_A_KEY.format("URLSafeTimedSerializer")),
     (Signer(KEY), TypeError, "secret_key is of type Signer, which signs no time; pass a TimestampSigner."),
 ]
