@@ -81,13 +81,12 @@ class CookieKeeper(BaseKeeper):
             session._commit(EMPTIED if came else None)
             return self._cookie.delete(secure) if came else None
         metadata, max_age, _ = self._time(session, session._metadata)
-        changed = session._is_changed()
         # Before it is written: what another thread changes meanwhile is a change anew.
         session._commit(session._payload)
         try:
             payload, value = self._signer.write(session, metadata)
             if len(self._cookie.name) + len(value) > MAX_COOKIE:
-                if not changed:  # to be signed anew: the cookie that the browser has still serves
+                if session._state == "read":  # only to be signed anew: the cookie that the browser has still serves
                     return None
                 raise self._describe_size(session, value)
         except SessionError:
