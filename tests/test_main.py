@@ -183,6 +183,12 @@ def test_inspect_takes_an_id_as_it_is(capsys: pytest.CaptureFixture[str]) -> Non
         assert (report["record"], report["verified"]) == (key_of(letter * 43), True)
 
 
+def test_inspect_reads_from_the_end_as_who_verifies_does(capsys: pytest.CaptureFixture[str]) -> None:
+    report = json.loads(run(capsys, "inspect", make_signer(KEY).sign("e3.0=").decode(), "--json")[1])
+
+    assert (report["payload"], report["age"], report["verified"]) == ({}, 0, True)
+
+
 @pytest.mark.parametrize("quoted", ['"{}"', ' "{}" \n', "{}\n"])
 def test_inspect_takes_a_value_as_it_was_copied(quoted: str, capsys: pytest.CaptureFixture[str]) -> None:
     value = quoted.format(SessionSigner(KEY).dumps({}))

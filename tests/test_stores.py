@@ -1366,6 +1366,15 @@ def test_an_error_page_may_follow_what_the_serializer_cannot_write(wrap: Wrap, s
 # Several sessions, and what is refused
 
 
+def test_an_error_page_may_sign_out_after_what_the_serializer_cannot_write(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    browser.app = SessionMiddleware(app_with_error_page(put(a=object()), clear), KEY, store=store)
+
+    assert browser.get().all(b"set-cookie") == [DELETED]
+    assert store.records == {}
+
+
 def test_two_sessions_side_by_side_share_a_store(wrap: Wrap, store: Records) -> None:
     def act(scope: Any) -> Any:
         scope["session"]["user"] = "ada"
