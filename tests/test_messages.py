@@ -44,6 +44,22 @@ def test_every_cause_has_the_package_say_something(messages: dict[str, list[Mess
     assert list(messages) == list(CAUSES)
 
 
+@pytest.mark.parametrize(
+    ("cause", "text"),
+    [
+        ("cookie over its lifetime", "Begun 7200 seconds ago; its lifetime is 3600."),
+        ("cookie of data where there is a store", "It carries no id."),
+        ("cookie beyond any browser's, with a store", "Longer than a cookie can be."),
+        ("cookie of a session that was ended", "The session has expired or was ended."),
+        ("record that is no session", "The record is no session."),
+    ],
+)
+def test_a_debugger_that_stops_at_what_is_wrong_with_a_cookie_is_told(
+    messages: dict[str, list[Message]], cause: str, text: str
+) -> None:
+    assert text in [message.text for message in messages[cause]]
+
+
 def test_every_message_is_whole_sentences_on_one_line(all_messages: list[Message]) -> None:
     assert [m.text for m in all_messages if not re.fullmatch(r"\S[^\n]*[^\s.]\.", m.text)] == []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeAlias, cast
+from typing import Any, Protocol, TypeAlias
 
 from .errors import UnserializableSessionError
 
@@ -15,7 +15,10 @@ MAX_DEPTH = 20  # levels of nesting that an error message names
 
 _WHITESPACE = " \t\n\r"  # RFC 8259, 2
 
-_scan: Callable[[str, int], tuple[Any, int]] = cast("Any", json.JSONDecoder()).scan_once
+# More than their stubs tell is used of them.
+_json: Any = json
+_decoder: Any = json.JSONDecoder()
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
 
 
 class Serializer(Protocol):
@@ -28,7 +31,7 @@ class Serializer(Protocol):
 
 def prepare_serializer(serializer: Serializer) -> tuple[Dumps, Loads]:
     """The serializer's two functions, from and to bytes. Raises ``TypeError`` where it has none."""
-    if serializer is cast("Serializer", json):
+    if serializer is _json:
         return _dumps_json, _loads_json
     if not (callable(getattr(serializer, "dumps", None)) and callable(getattr(serializer, "loads", None))):
         raise TypeError(
@@ -45,11 +48,11 @@ def prepare_serializer(serializer: Serializer) -> tuple[Dumps, Loads]:
 def make_json_dumps() -> Dumps:
     """Compact JSON in UTF-8; what UTF-8 has no bytes for, half a surrogate pair, becomes the escape JSON has for it."""
     encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
-    make_c_encoder = getattr(json.encoder, "c_make_encoder", None)
+    make_c_encoder = getattr(_json.encoder, "c_make_encoder", None)
     if make_c_encoder is None:  # not CPython
         return lambda content: encoder.encode(content).encode("utf-8", "backslashreplace")
     # encode() makes one of these at each call: 2.4 instead of 1.3 µs. A cycle ends in a RecursionError.
-    escape = cast("Any", json.encoder).encode_basestring
+    escape = _json.encoder.encode_basestring
     encode = make_c_encoder(None, encoder.default, escape, None, ":", ",", False, False, True)
     return lambda content: "".join(encode(content, 0)).encode("utf-8", "backslashreplace")
 
@@ -93,7 +96,8 @@ def _find_unserializable(dumps: Dumps, content: Any) -> tuple[str, str]:
 def _iter_children(value: Any) -> Iterable[tuple[Any, Any]]:
     if isinstance(value, dict):
         return value.items()
-    return enumerate(cast("Iterable[Any]", value)) if isinstance(value, (list, tuple)) else ()
+    children: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
+    return enumerate(children)
 
 
 def _is_serializable(dumps: Dumps, content: Any) -> bool:
