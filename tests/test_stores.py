@@ -754,12 +754,13 @@ def test_a_late_regenerate_ends_the_session_and_is_reported(
     assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
 
 
-def test_a_late_change_of_a_session_that_was_cleared_is_reported(
-    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("empty", [clear, lambda scope: scope["session"].pop("user")])
+def test_a_late_change_of_a_session_that_was_emptied_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, empty: Any
 ) -> None:
     browser = wrap(visit, store=store)
     browser.get("/login")
-    change_app(browser, clear, store, late=log_in)
+    change_app(browser, empty, store, late=log_in)
     browser.get("/late")
 
     assert store.records == {}
