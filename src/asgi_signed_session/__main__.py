@@ -21,6 +21,8 @@ from .stores import is_id, key_of
 SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
 FALLBACKS = "SESSION_SECRET_FALLBACKS"
 
+_SIGNED = re.compile(r"^-[\w-]*\.[\w-]+\.[\w-]+$")
+
 EPILOG = f"""\
 environment:
   {SECRET}            the key that signs; it is never taken from the command line
@@ -31,9 +33,6 @@ exit status:
   1  inspect: no key verifies the value
   2  the command, the value, the JSON or the environment can't be used
 """
-
-
-_SIGNED = re.compile(r"^-[\w-]*\.[\w-]+\.[\w-]+$")
 
 
 class UsageError(Exception):
