@@ -70,6 +70,13 @@ class Interrupted:
         return json.loads(payload)
 
 
+async def clear_twice(scope: Any, receive: Any, send: Any) -> None:
+    """Clears the session before its response and again before an error page, as if the first had not gone out."""
+    for status in (200, 500):
+        scope["session"].clear()
+        await send({"type": "http.response.start", "status": status})
+
+
 async def deny(scope: Any, receive: Any, send: Any) -> None:
     """Logs in, and refuses the websocket with a response of its own."""
     await receive()

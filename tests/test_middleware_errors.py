@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from asgi_signed_session import CookieTooLargeError, SessionError, SessionMiddleware, UnserializableSessionError
 
+from .advice import FAILED, NO_HEADERS, TOO_LATE
 from .apps import Interrupted, app_that, app_with_error_page, visit
 from .browser import Browser, Response
 from .conftest import KEY, NOW, Wrap
@@ -27,15 +28,6 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 ADA = {"user": "ada"}
 LOGGER = "asgi_signed_session"
-TOO_LATE = (
-    "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
-    " this change: make it earlier."
-)
-FAILED = (
-    "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
-    " make it earlier, or put the middleware around what answers for errors."
-)
-NO_HEADERS = "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
 
 
 def put(**content: Any) -> Callable[[Any], Any]:
@@ -150,18 +142,6 @@ def test_a_session_whose_change_was_refused_has_changed(wrap: Wrap) -> None:
     wrap(app_with_error_page(put(a=BIG), lambda scope: seen.append(scope["session"].modified))).get()
 
     assert seen == [True]
-
-
-@pytest.mark.parametrize(("headers", "lines"), [([cookie(ADA)], [DELETED]), ([], [])])
-def test_a_cookie_that_is_deleted_is_deleted_by_an_error_page_too(wrap: Wrap, headers: Any, lines: list[bytes]) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for status in (200, 500):
-            scope["session"].clear()
-            await send({"type": "http.response.start", "status": status})
-
-    starts = wrap(app).get(headers=headers).messages
-
-    assert [[value for name, value in start["headers"] if name == b"set-cookie"] for start in starts] == [lines, lines]
 
 
 @pytest.mark.parametrize("why", UNSAVABLE)

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from asgi_signed_session import Session, SessionMiddleware, UnserializableSessionError
 from asgi_signed_session.stores import Store
 
-from .apps import Interrupted, app_that, app_with_error_page, deny, visit
+from .advice import ENDED, FAILED, NO_HEADERS, TOO_LATE
+from .apps import Interrupted, app_that, app_with_error_page, clear_twice, deny, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
 from .records import Records, key_of, read_id
@@ -81,17 +82,6 @@ def change_app(browser: Browser, act: Any, store: Any, *, late: Any = None, **op
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-TOO_LATE = (
-    "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
-    " this change: make it earlier."
-)
-FAILED = (
-    "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
-    " make it earlier, or put the middleware around what answers for errors."
-)
-ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
 
 # What is in the cookie, and what in the store
@@ -410,14 +400,9 @@ def test_emptying_the_session_deletes_record_and_cookie(wrap: Wrap, store: Recor
 def test_a_cookie_that_is_deleted_is_deleted_by_an_error_page_too(
     wrap: Wrap, store: Records, path: str, lines: list[bytes]
 ) -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        for status in (200, 500):
-            scope["session"].clear()
-            await send({"type": "http.response.start", "status": status})
-
     browser = wrap(visit, store=store)
     browser.get(path)
-    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.app = SessionMiddleware(clear_twice, KEY, store=store)
     starts = browser.get().messages
 
     assert [[value for name, value in start["headers"] if name == b"set-cookie"] for start in starts] == [lines, lines]
@@ -741,26 +726,20 @@ def test_a_late_clear_deletes_the_record(wrap: Wrap, store: Records, caplog: pyt
     assert warnings(caplog) == []
 
 
-def test_a_late_regenerate_ends_the_session_and_is_reported(
-    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Its data must not live on under an id that others may know."""
-    browser = wrap(visit, store=store)
-    browser.get("/login")
-    change_app(browser, untouched, store, late=regenerate)
-    browser.get("/late")
-
-    assert store.records == {}
-    assert warnings(caplog) == [f"Session changes on '/late' not saved: 'user'. {TOO_LATE}"]
-
-
-@pytest.mark.parametrize("empty", [clear, lambda scope: scope["session"].pop("user")])
-def test_a_late_change_of_a_session_that_was_emptied_is_reported(
-    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, empty: Any
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        pytest.param(untouched, regenerate, id="regenerate"),  # others may know the id that it had
+        pytest.param(clear, log_in, id="clear"),
+        pytest.param(lambda scope: scope["session"].pop("user"), log_in, id="pop"),
+    ],
+)
+def test_what_begins_late_in_place_of_a_session_leaves_no_record_and_is_reported(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, early: Any, late: Any
 ) -> None:
     browser = wrap(visit, store=store)
     browser.get("/login")
-    change_app(browser, empty, store, late=log_in)
+    change_app(browser, early, store, late=late)
     browser.get("/late")
 
     assert store.records == {}
@@ -854,12 +833,7 @@ def test_where_an_accept_takes_no_headers_a_new_session_is_reported(
     wrap(visit, store=store).websocket("/login", asgi=OLD_SERVER)
 
     assert store.records == {}
-    assert warnings(caplog) == [
-        (
-            "Session changes on '/login' not saved: 'user'."
-            " This server sends no headers with websocket.accept; change the session on an HTTP request instead."
-        )
-    ]
+    assert warnings(caplog) == [f"Session changes on '/login' not saved: 'user'. {NO_HEADERS}"]
 
 
 @pytest.mark.parametrize("answered", [False, True])

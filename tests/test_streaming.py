@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -9,16 +10,13 @@ import pytest
 
 from asgi_signed_session import SessionSigner
 
+from .advice import TOO_LATE
 from .servers import Server, browse, running
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 KEY = "the key of the streams' tests"
-LATE = (
-    r"The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
-    r" this change: make it earlier\."
-)
 
 STREAMS = [
     pytest.param("/stream", "one\ntwo\n", "sent", 2, id="stream"),
@@ -54,7 +52,7 @@ def test_the_session_is_written_at_the_start_and_a_later_change_is_warned_about(
     cookie, _, attributes = line.partition("; ")
     assert SessionSigner(KEY).loads(cookie.removeprefix("session=")) == {"started": True}
     assert attributes == "path=/; Max-Age=1209600; httponly; samesite=lax"
-    server.wait_for(rf"(?m)^(Session changes on '{path}' not saved: '{key}'\. {LATE})$")
+    server.wait_for(rf"(?m)^(Session changes on '{path}' not saved: '{key}'\. {re.escape(TOO_LATE)})$")
 
 
 @pytest.mark.parametrize(("path", "text", "key", "value"), STREAMS)

@@ -77,12 +77,14 @@ class CookieKeeper(BaseKeeper):
         Raises ``SessionError``.
         """
         if not session:
-            came = session._payload is not None
-            session._commit(EMPTIED if came else None)
-            return self._cookie.delete(secure) if came else None
+            session._commit()
+            if session._payload is None:  # there is no cookie to delete
+                return None
+            session._payload = EMPTIED
+            return self._cookie.delete(secure)
         metadata, max_age, _ = self._time(session, session._metadata)
         # Before it is written: what another thread changes meanwhile is a change anew.
-        session._commit(session._payload)
+        session._commit()
         try:
             payload, value = self._signer.write(session, metadata)
             if len(self._cookie.name) + len(value) > MAX_COOKIE:

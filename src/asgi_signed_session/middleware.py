@@ -84,7 +84,7 @@ class SessionMiddleware:
                 return
             headers = _keep_headers(scope)
         outer = scope.get(self._marker)
-        if outer is not None and getattr(outer, "_stage", None) == "open":  # a copy has none
+        if outer is not None and outer._stage == "open":
             await self._call_nested(outer, scope, receive, send)
             return
         scope_key = self.scope_key
@@ -93,7 +93,7 @@ class SessionMiddleware:
         session._source = headers
         session._stage = "open"
         session._state = None
-        if outer is not None and getattr(outer, "_stage", None) == "hidden":
+        if outer is not None and outer._stage == "hidden":
             session._outer = (outer, *getattr(outer, "_outer", ()))
         if self._store_keeper is not None:
             await self._call_with_store(self._store_keeper, scope, session, receive, send)

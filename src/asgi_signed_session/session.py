@@ -92,7 +92,7 @@ class Session(dict[str, Any]):
     _refused: object  # what an app has put in its place that is no mapping
     _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
     _source: Any
-    _stage: Stage
+    _stage: Stage  # one made by hand, as a copy is, belongs to none: "ended"
     # What the methods have seen; a value that changed in place is seen by its fingerprint. None: untouched. "stale":
     # read, and to be signed anew though unchanged. "saved": changed on this connection, and not since the cookie left.
     _state: State | None
@@ -108,6 +108,7 @@ class Session(dict[str, Any]):
         dict.update(self, content)
         if self.__class__ is UnreadSession:
             self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
+        self._stage = "ended"
         self._fingerprint = None if _is_flat(content) else _fingerprint(content)
         self._metadata = NO_METADATA
         self._state = self._payload = self._refused = self.signed_at = self.issued_at = self.rejected = None
@@ -262,15 +263,14 @@ class Session(dict[str, Any]):
         """Whether it differs from what was read or last committed."""
         return self._state == "changed" or (self._fingerprint is not None and self._fingerprint != _fingerprint(self))
 
-    def _commit(self, payload: bytes | None) -> None:
+    def _commit(self) -> None:
         """Takes the present state as the saved one; ``modified`` still tells that there was a change."""
-        self._payload = payload
         self._state = "read" if self._state == "stale" and not self._is_changed() else "saved"
         self._fingerprint = None if _is_flat(self) else _fingerprint(self)
 
     def _give_up(self) -> None:
         """Takes the present state as one that can't be saved and need not be tried again."""
-        self._commit(self._payload)
+        self._commit()
         self._set_cookie = None
         if not isinstance(self._fingerprint, bytes):
             self._fingerprint = None

@@ -168,7 +168,7 @@ class StoreKeeper(BaseKeeper):
         assert session._id is not None
         session_id = session._id
         # Before it is written: what another task or thread changes meanwhile is a change anew.
-        session._commit(session._payload)
+        session._commit()
         session._payload = payload = self._signer.serialize(content, metadata)
         await self._store.put(key, _pack(payload), ttl=seconds_left)
         if before is not None and before != key:
@@ -180,7 +180,9 @@ class StoreKeeper(BaseKeeper):
     async def _delete(self, session: Session) -> None:
         key, payload = session._key, session._payload
         session._key = None
-        session._commit(None if payload is None else EMPTIED)
+        session._commit()
+        if payload is not None:
+            session._payload = EMPTIED
         try:
             if key is not None:
                 await self._store.delete(key)
