@@ -221,7 +221,7 @@ def render_page(scope: Scope, notice: str = "") -> bytes:
         notice = notice or f"The cookie that came was not used ({session.rejected}), so this is a new session."
     name = escape(session.get("name", ""))
     page = PAGE.substitute(
-        render_cookie(find_cookie(scope) or "", session.id),
+        render_cookie(find_cookie(scope) or "", session.store_key),
         notice=notice,
         name=name,
         greeting=f"Hello, {name or 'stranger'}",

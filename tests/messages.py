@@ -10,7 +10,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -178,7 +178,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "path with a semicolon": build(path="/a;b"),
     "domain of another type": build(domain=1),
     "domain with a scheme": build(domain="https://example.com"),
-    "same_site in capitals": build(same_site="Lax"),
+    "same_site that is none": build(same_site="sometimes"),
     "https_only of another type": build(https_only="yes"),
     "partitioned of another type": build(partitioned=None),
     "same_site none without https_only": build(same_site="none"),
@@ -188,6 +188,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "__Host- with a path": build(session_cookie="__Host-session", https_only=True, path="/app"),
     "max_age as text": build(max_age="60"),
     "max_age of zero": build(max_age=0),
+    "max_age of half a second": build(max_age=timedelta(seconds=0.5)),
     "refresh_after beyond max_age": build(refresh_after=60, max_age=60),
     "scope_key that is empty": build(scope_key=""),
     "serializer that isn't one": build(serializer=KEY),
@@ -199,6 +200,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "key with half a surrogate pair": build(secret_key="hidden-key hidden-key \ud800"),
     "key that is empty": build(secret_key=" "),
     "key that is stars": build(secret_key="**********"),
+    "key with a line's end": build(secret_key=KEY + "\n"),
     "key that is short": build(secret_key="hidden-key"),
     "fallback that is short": build(fallbacks=["hidden-key"]),
     "fallbacks that are text": build(fallbacks=KEY),
@@ -254,6 +256,10 @@ def end(act: Callable[[Records, time_machine.Traveller], object], *, late: bool)
     return cause
 
 
+class Theirs(dict[str, Any]):
+    """The session of another middleware."""
+
+
 def fail_after_a_change() -> None:
     def act(scope: Any) -> None:
         put(VALUE)(scope)
@@ -278,6 +284,10 @@ CAUSES.update(
         "accept on a server that sends no headers": accept_without_headers,
         "session signed out by another request": end(lambda store, clock: store.records.clear(), late=False),
         "app that fails after its change": fail_after_a_change,
+        "another middleware's session in place of ours": visit_that(lambda scope: scope.update(session=Theirs())),
+        "another middleware's session before ours": lambda: Browser(SessionMiddleware(visit, KEY)).get(
+            session=Theirs()
+        ),
         "session that expires during a stream": end(lambda store, clock: clock.shift(15 * 86400), late=True),
     }
 )
@@ -319,6 +329,7 @@ CAUSES.update(
     {
         "cookie of another key": come_with(sign({"tea": VALUE}, key="another key of more than sixteen bytes")),
         "cookie that is too old": come_with(signed_at(NOW - 15 * 86400)),
+        "cookie of no base64": come_with(make_signer().sign("a").decode()),
         "cookie over its lifetime": come_with(
             signed_at(NOW - 60, {"tea": VALUE, "$session": {"iat": NOW - 7200}}), lifetime=3600
         ),

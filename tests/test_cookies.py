@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_signed_session import SessionMiddleware, SessionSigner
-from asgi_signed_session.cookies import SetCookie, add_session_headers, find_cookies
+from asgi_signed_session.caching import add_session_headers
+from asgi_signed_session.cookies import SetCookie, find_cookies
 
 from .apps import app_that
 from .browser import Browser
@@ -452,7 +453,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
       for domain in ("", "a.b\r\nx: y", "a.b\n", "https://a.b", "a.b:80", "a.b/", "a.b; secure", "a..b", "bücher.ch")],
     ("s",           {"domain": b"a.b"},         TypeError,
      "domain must be a str or None, not bytes; write domain='example.com'."),
-    *[("s", {"same_site": same_site}, ValueError, SAME_SITE_RULE.format(same_site)) for same_site in ("Lax", "", None)],
+    *[("s", {"same_site": value}, ValueError, SAME_SITE_RULE.format(value)) for value in ("Laxer", "", None)],
     ("s",           {"same_site": "none"},      ValueError, NEEDS_SECURE.format("same_site='none'")),
     ("s",           {"same_site": "none",
                      "https_only": False},      ValueError, NEEDS_SECURE.format("same_site='none'")),

@@ -29,9 +29,13 @@ def test_what_is_public_is_what_the_design_names_and_sorted() -> None:
     assert [name for name in asgi_signed_session.__all__ if not hasattr(asgi_signed_session, name)] == []
 
 
-@pytest.mark.parametrize("error", [CookieTooLargeError, UnserializableSessionError])
-def test_one_name_catches_all_that_cannot_be_saved(error: type[Exception]) -> None:
-    assert error.__bases__ == (SessionError,)
+@pytest.mark.parametrize(
+    ("error", "usual"), [(CookieTooLargeError, ValueError), (UnserializableSessionError, TypeError)]
+)
+def test_one_name_catches_all_that_cannot_be_saved_and_so_does_the_one_that_python_raises(
+    error: type[Exception], usual: type[Exception]
+) -> None:
+    assert error.__bases__ == (SessionError, usual)
     assert SessionError.__bases__ == (Exception,)
 
 

@@ -17,7 +17,7 @@ from asgi_signed_session.__main__ import main
 
 from .conftest import KEY
 from .records import key_of
-from .wire import make_signer, sign_payload
+from .wire import make_signer, sign, sign_payload
 
 OLD_KEY = "an-older-key-of-more-than-sixteen-bytes"  # the list is separated by white space
 NOW = 1_700_000_000
@@ -131,7 +131,7 @@ def test_inspect_shows_payload_time_age_and_key(
 
 
 def test_inspect_shows_what_travels_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
-    value = SessionSigner(KEY).write({"a": 1}, {"max_age": 60})[1].decode()
+    value = sign({"a": 1, "$session": {"max_age": 60}})
 
     assert run(capsys, "inspect", value)[1].splitlines()[:2] == ['payload    {"a": 1}', 'metadata   {"max_age": 60}']
 

@@ -151,10 +151,11 @@ def open_websocket(act: Callable[[Session], object], content: dict[str, Any], st
 
 
 def find_large(session: Session, scope: Any) -> list[Any]:
-    """All text and bytes of more than 500 that ``session`` holds alive and ``scope`` would not."""
-    known = {id(scope["headers"]), id(session._keeper)}  # what others hold anyway
+    """All text and bytes of more than 500 that the connection and ``session`` hold alive and ``scope`` would not."""
+    connection = scope["asgi_signed_session.session"]
+    known = {id(scope["headers"]), id(connection.parts.keeper)}  # what others hold anyway
     seen: dict[int, Any] = {}
-    unknown: list[Any] = [session]
+    unknown: list[Any] = [session, connection.set_cookie]
     while unknown:
         thing = unknown.pop()
         if id(thing) not in known and id(thing) not in seen and not isinstance(thing, type):
@@ -172,6 +173,10 @@ def show(things: list[Any]) -> list[str]:
 
 def touch(session: Session) -> None:
     assert session["text"] == BIG
+
+
+def touch_list(session: Session) -> None:
+    assert session["cart"]
 
 
 def rewrite(session: Session) -> None:
@@ -193,7 +198,8 @@ KEPT = [
     (lambda session: None,       FLAT,   [],                                   ["payload", "value"]),
     (lambda session: None,       NESTED, [],                                   ["payload", "value"]),
     (touch,                      FLAT,   ["payload", "value"],                 ["payload", "value"]),
-    (touch,                      NESTED, ["fingerprint", "payload", "value"],  ["fingerprint", "payload", "value"]),
+    (touch,                      NESTED, ["payload", "value"],                 ["payload", "value"]),
+    (touch_list,                 NESTED, ["fingerprint", "payload", "value"],  ["fingerprint", "payload", "value"]),
     (rewrite,                    FLAT,   ["payload", "set-cookie", "value"],   ["payload", "value"]),
     (change,                     FLAT,   [],                                   []),
     (clear,                      FLAT,   [],                                   []),

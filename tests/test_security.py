@@ -11,13 +11,11 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session import SessionSigner
-
 from .apps import app_that, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
 from .records import Records, read_id
-from .wire import read_attributes, sign
+from .wire import make_signer, read_attributes, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -110,7 +108,7 @@ def test_whoever_reads_the_store_learns_no_id(wrap: Wrap) -> None:
 
     assert read_id(browser.cookies["session"]) not in json.dumps(store.records)
     [key] = store.records
-    thief = open_session(wrap, visit, {"session": SessionSigner(KEY).sign(key.encode()).decode()}, store=store)
+    thief = open_session(wrap, visit, {"session": make_signer().sign(key.encode()).decode()}, store=store)
     assert thief.get("/whoami").json() == {}
 
 

@@ -368,14 +368,15 @@ def test_what_is_put_into_a_cleared_session_gets_a_new_id(wrap: Wrap, store: Rec
     assert store.sessions == {own_key(browser): {"user": "bob"}}
 
 
-def test_a_replaced_session_keeps_its_id(wrap: Wrap, store: Records) -> None:
+def test_a_replaced_session_has_a_new_id_and_nothing_of_before(wrap: Wrap, store: Records) -> None:
     browser = wrap(visit, store=store)
     browser.get("/login")
     before = own_key(browser)
     change_app(browser, lambda scope: scope.update(session={"user": "bob"}), store)
     browser.get()
 
-    assert store.sessions == {before: {"user": "bob"}}
+    assert store.sessions == {own_key(browser): {"user": "bob"}}
+    assert own_key(browser) != before
 
 
 @pytest.mark.parametrize(
@@ -384,7 +385,7 @@ def test_a_replaced_session_keeps_its_id(wrap: Wrap, store: Records) -> None:
         pytest.param(clear, id="clear"),
         pytest.param(lambda scope: scope["session"].pop("user"), id="pop"),
         pytest.param(lambda scope: scope.pop("session"), id="taken away"),
-        pytest.param(lambda scope: scope.update(session={}), id="replaced"),
+        pytest.param(lambda scope: bool(scope["session"]) + bool(scope.update(session={})), id="replaced"),
     ],
 )
 def test_emptying_the_session_deletes_record_and_cookie(wrap: Wrap, store: Records, empty: Any) -> None:
@@ -412,7 +413,7 @@ def test_the_sessions_id_is_the_key_of_its_record_and_never_what_the_cookie_carr
     seen: list[str | None] = []
 
     def note(scope: Any) -> None:
-        seen.append(scope["session"].id)
+        seen.append(scope["session"].store_key)
 
     def note_and_log_in(scope: Any) -> None:
         note(scope)
@@ -434,9 +435,9 @@ def test_a_new_session_has_its_id_before_it_is_saved_and_another_after_regenerat
     def act(scope: Any) -> None:
         session = scope["session"]
         session["user"] = "ada"
-        seen.append(session.id)
+        seen.append(session.store_key)
         session.regenerate()
-        seen.append(session.id)
+        seen.append(session.store_key)
 
     browser = wrap(app_that(act), store=store)
     browser.get()
@@ -446,15 +447,15 @@ def test_a_new_session_has_its_id_before_it_is_saved_and_another_after_regenerat
 
 
 def test_looking_at_the_id_of_a_session_that_stays_empty_leaves_nothing(wrap: Wrap, store: Records) -> None:
-    browser = wrap(app_that(lambda scope: scope["session"].id), store=store)
+    browser = wrap(app_that(lambda scope: scope["session"].store_key), store=store)
 
     assert len(browser.get().json()) == 64
     assert (browser.cookies, store.asked) == ({}, [])
 
 
 def test_a_session_without_a_store_has_no_id(wrap: Wrap) -> None:
-    assert wrap(app_that(lambda scope: scope["session"].id)).get(headers=[cookie(ADA)]).json() is None
-    assert Session(ADA).id is None
+    assert wrap(app_that(lambda scope: scope["session"].store_key)).get(headers=[cookie(ADA)]).json() is None
+    assert Session(ADA).store_key is None
 
 
 def test_a_session_is_ended_by_deleting_its_id_from_the_store(wrap: Wrap, store: Records) -> None:
@@ -475,7 +476,7 @@ def test_a_session_made_by_hand_can_be_regenerated() -> None:
     session = Session(ADA)
     session.regenerate()
 
-    assert (session, session.modified, session.id) == (ADA, True, None)
+    assert (session, session.modified, session.store_key) == (ADA, True, None)
 
 
 # Time
@@ -772,11 +773,14 @@ def test_a_change_after_the_session_has_expired_is_reported(
     assert warnings(caplog) == [f"Session changes on '/ws' not saved: 'seen'. {ENDED}"]
 
 
-def test_a_late_replacement_is_saved(wrap: Wrap, store: Records) -> None:
+def test_a_late_replacement_ends_the_session_and_is_reported_as_no_cookie_leads_to_it(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
     browser = wrap(app_that(log_in, late=lambda scope: scope.update(session={"user": "bob"})), store=store)
     browser.get()
 
-    assert store.sessions == {own_key(browser): {"user": "bob"}}
+    assert store.sessions == {}
+    assert warnings(caplog) == [f"Session changes on '/' not saved: 'user'. {TOO_LATE}"]
 
 
 def test_a_late_replacement_that_is_no_mapping_is_reported_and_the_record_left(
@@ -1205,7 +1209,7 @@ def test_an_error_page_around_the_middleware_finds_an_empty_session_when_the_sto
 
     session: Session = scope["session"]
     assert (session, session.rejected, session.modified) == ({}, None, False)
-    assert session.id not in store.records
+    assert session.store_key not in store.records
 
 
 def test_a_scope_used_again_after_the_store_has_failed_starts_again_from_its_cookie(
@@ -1354,7 +1358,7 @@ def test_two_sessions_side_by_side_share_a_store(wrap: Wrap, store: Records) -> 
     def act(scope: Any) -> Any:
         scope["session"]["user"] = "ada"
         scope["admin"]["user"] = "root"
-        return scope["session"].id != scope["admin"].id
+        return scope["session"].store_key != scope["admin"].store_key
 
     inner = SessionMiddleware(app_that(act), KEY, store=store)
     browser = wrap(inner, session_cookie="admin", scope_key="admin", store=store)

@@ -145,7 +145,7 @@ def test_a_request_that_ends_after_the_sign_out_does_not_bring_the_session_back(
     key = own_key(browser)
 
     async def slow(scope: Any, receive: Any, send: Any) -> None:
-        await store.delete(scope["session"].id)
+        await store.delete(scope["session"].store_key)
         await visit(scope, receive, send)
 
     change_app(browser, slow, store)

@@ -3,7 +3,7 @@
 from .errors import CookieTooLargeError, SessionError, UnserializableSessionError
 from .middleware import SessionMiddleware
 from .session import Session
-from .signing import SessionSigner
+from .session_signer import SessionSigner
 
 __all__ = [
     "CookieTooLargeError",

@@ -11,12 +11,17 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import UnserializableSessionError
-from .signing import METADATA_KEY, BadData, SessionSigner, TimestampSigner, decode_unverified, read_unverified
-from .stores import is_id, key_of
+from .ids import is_id, key_of
+from .payload import METADATA_KEY
+from .session_signer import SessionSigner
+from .signing import BadData, BadSignature, Keyring, TimestampSigner, decode_unverified, read_unverified
+
+T = TypeVar("T")
 
 SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
 FALLBACKS = "SESSION_SECRET_FALLBACKS"
@@ -105,7 +110,7 @@ def sign_session(options: argparse.Namespace) -> int:
 
 def _sign(session: dict[str, Any], cookie: str) -> str:
     try:
-        return _make_signer(SECRET, os.environ[SECRET], cookie).dumps(session)
+        return _make(SessionSigner, SECRET, os.environ[SECRET], cookie).dumps(session)
     except UnserializableSessionError as error:
         raise UsageError(str(error)) from error
 
@@ -141,24 +146,25 @@ def _describe(signed: bytes) -> dict[str, Any]:
 
 
 def _find_key(value: bytes, cookie: str) -> str | None:
-    for name, signer in _signers(cookie):
-        if signer.is_signature_of(value):
+    for name, keyring in _make_keyrings(cookie):
+        with suppress(BadSignature):
+            keyring.verify(value)
             return name
     return None
 
 
-def _signers(cookie: str) -> Iterator[tuple[str, SessionSigner]]:
+def _make_keyrings(cookie: str) -> Iterator[tuple[str, Keyring]]:
     keys = {SECRET: os.environ.get(SECRET, "")}
     keys |= {f"{FALLBACKS}[{place}]": key for place, key in enumerate(os.environ.get(FALLBACKS, "").split())}
     for name, key in keys.items():
         if key:
-            yield name, _make_signer(name, key, cookie)
-            yield f"{name}, as Starlette signs", _make_signer(name, TimestampSigner(key), cookie)
+            yield name, _make(Keyring, name, key, cookie)
+            yield f"{name}, as Starlette signs", _make(Keyring, name, TimestampSigner(key), cookie)
 
 
-def _make_signer(name: str, key: str | TimestampSigner, cookie: str) -> SessionSigner:
+def _make(kind: Callable[[Any, str], T], name: str, key: object, cookie: str) -> T:
     try:
-        return SessionSigner(key, cookie)
+        return kind(key, cookie)
     except ValueError as error:
         raise UsageError(str(error).replace("secret_key", name)) from error
 

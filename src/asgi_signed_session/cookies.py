@@ -1,4 +1,4 @@
-"""Cookies as bytes: find one among a scope's headers, make a ``Set-Cookie`` value, keep caches away from it."""
+"""Cookies as bytes: find one among a scope's headers, make a ``Set-Cookie`` value."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
 from itertools import islice, product
-from typing import Literal
+from typing import Final, Literal
 
 Header = tuple[bytes, bytes]
 SameSite = Literal["lax", "strict", "none"]
+_SAME_SITES: Final[tuple[SameSite, ...]] = ("lax", "strict", "none")  # taken in any case of letters
 
-MAX_COOKIE = 4096  # bytes of name and value together that a browser keeps (RFC 6265bis, 5.6)
+MAX_COOKIE = 4096  # bytes of a whole Set-Cookie value, attributes included (RFC 6265, 6.1): beyond it, some front ends
+# drop all cookies of the response. Browsers count name and value alone (RFC 6265bis, 5.6).
 MAX_CANDIDATES = 8  # cookies of one name that are looked at; a browser sends one for each path and domain that fits
 MAX_PLACES = 1000  # where the name is seen in a header, in other names and values too; a browser sends 180 cookies
 
@@ -19,8 +21,6 @@ MAX_PLACES = 1000  # where the name is seen in a header, in other names and valu
 _COOKIE = frozenset("".join(letters).encode() for letters in product(*zip("cookie", "COOKIE", strict=True)))
 _AROUND_VALUE = b' \t"'  # a signed value holds no quotes, and nothing that would be escaped within them
 
-_VARY = (b"vary", b"Cookie")
-_NO_CACHE = (b"cache-control", b'no-cache="Set-Cookie"')
 _LONG_AGO = b"; Max-Age=0; expires=Thu, 01 Jan 1970 00:00:00 GMT"
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
@@ -66,7 +66,6 @@ class SetCookie:
     def __init__(
         self,
         name: str,
-        *,
         path: str,
         same_site: SameSite,
         https_only: bool | None,
@@ -76,7 +75,7 @@ class SetCookie:
         check_cookie_name(name)
         _check_path(path)
         _check_domain(domain)
-        _check_same_site(same_site)
+        same_site = _read_same_site(same_site)
         if https_only is not None:
             _check_bool("https_only", https_only, "True, False or None (Secure on https connections)")
         _check_bool("partitioned", partitioned)
@@ -101,32 +100,6 @@ class SetCookie:
     def delete(self, secure: bool) -> bytes:
         """The value that deletes the cookie: a browser matches it by name, domain and path."""
         return self._start + b"null" + self._path + _LONG_AGO + self._flags[secure]
-
-
-def add_session_headers(headers: Iterable[Header], set_cookie: bytes | None) -> list[Header]:
-    """``headers``, ``set_cookie``, and what keeps a shared cache from giving one visitor's response to another."""
-    added = list(headers)
-    names: list[bytes] = []
-    for name, _ in added:  # a comprehension is a call before CPython 3.12: 0.4 µs more
-        names.append(name.lower())
-    if b"vary" in names:
-        _vary_on_cookie(added, names)
-    else:
-        added.append(_VARY)
-    if set_cookie is not None:
-        added.append((b"set-cookie", set_cookie))
-        if b"cache-control" not in names:
-            added.append(_NO_CACHE)
-    return added
-
-
-def _vary_on_cookie(headers: list[Header], names: list[bytes]) -> None:
-    places = [place for place, name in enumerate(names) if name == b"vary"]
-    values = [headers[place][1] for place in places]
-    tokens = {token.strip().lower() for token in b",".join(values).split(b",")}
-    if not tokens & {b"cookie", b"*"}:
-        last = values[-1].strip()
-        headers[places[-1]] = (b"vary", last + b", Cookie" if last else b"Cookie")
 
 
 def check_cookie_name(name: str) -> None:
@@ -161,9 +134,11 @@ def _check_domain(domain: str | None) -> None:
         )
 
 
-def _check_same_site(same_site: str) -> None:
-    if same_site not in ("lax", "strict", "none"):
-        raise ValueError(f"same_site={same_site!r} is none of the three; write 'lax', 'strict' or 'none'.")
+def _read_same_site(value: object) -> SameSite:
+    for same_site in _SAME_SITES:
+        if isinstance(value, str) and value.lower() == same_site:
+            return same_site
+    raise ValueError(f"same_site={value!r} is none of the three; write 'lax', 'strict' or 'none'.")
 
 
 def _check_bool(option: str, value: object, values: str = "True or False") -> None:

@@ -5,9 +5,9 @@ class SessionError(Exception):
     """Raised out of ``send``, before anything is sent, when the session can't be saved as the app left it."""
 
 
-class CookieTooLargeError(SessionError):
-    """Raised when the cookie would be larger than browsers keep: they would drop it without a word."""
+class CookieTooLargeError(SessionError, ValueError):
+    """Raised when the cookie would be larger than browsers and front ends keep: they would drop it without a word."""
 
 
-class UnserializableSessionError(SessionError):
+class UnserializableSessionError(SessionError, TypeError):
     """Raised when the session holds a value that the serializer can't write; names its place and type."""

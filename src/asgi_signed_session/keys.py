@@ -61,6 +61,12 @@ def check_key(option: str, key: str | bytes) -> None:
         raise ValueError(f"{option} is empty. {_MAKE_A_KEY}")
     if _STANDS_FOR_A_KEY.fullmatch(raw):
         raise ValueError(f"{option} is '{raw.decode()}', which stands for a hidden or missing key. {_MAKE_A_KEY}")
+    if raw != raw.strip():
+        _warn(
+            f"{option} begins or ends with white space, such as the newline of a secret file: a server that reads the"
+            " key without it accepts none of these cookies. Pass key.strip(), and where cookies are in use already, the"
+            " key as it is now as a fallback."
+        )
     if len(raw) < MIN_KEY:
         _warn(f"{option} has {len(raw)} bytes; under {MIN_KEY} can be guessed. {_MAKE_A_KEY}")
 

@@ -1,8 +1,8 @@
-"""What a message does to a response, whatever the type of its connection."""
+"""What a scope and its messages say, whatever the type of the connection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
@@ -48,3 +48,12 @@ def accept_takes_headers(scope: Scope) -> bool:
     with suppress(ValueError):
         return tuple(map(int, str(scope["asgi"].get("spec_version", "2.0")).split("."))) >= (2, 1)
     return True
+
+
+def keep_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
+    """The scope's headers for us and the app alike: the first reader of an iterator would use it up."""
+    headers: Iterable[tuple[bytes, bytes]] = scope.get("headers") or ()
+    if isinstance(headers, (list, tuple)):
+        return headers
+    kept = scope["headers"] = list(headers)
+    return kept

@@ -1,104 +1,81 @@
-"""The mapping an app sees: a dict that is read when first touched and knows whether it has changed."""
+"""The mapping an app sees: a dict that is read when first touched and knows whether it has changed.
+
+One object, three classes of one layout. An ``UnreadSession`` knows where its content is to come from; the first touch
+of any kind fills it. If every value is immutable the object is then a ``Session``, and its reading methods are those of
+dict. Otherwise it is an ``UnlentSession``: what the app was never handed it can't have changed, so only when the first
+mutable value is handed out is a fingerprint of the values taken, and the object becomes a ``Session``. From then on a
+change in a nested value shows when another fingerprint is compared with the first.
+"""
 
 from __future__ import annotations
 
 import marshal
 import pickle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
-Rejection = Literal["bad-signature", "expired", "malformed"]
-Stage = Literal["open", "hidden", "ended"]  # of the connection
-State = Literal["read", "stale", "changed", "saved"]
-Metadata = Mapping[str, "int | None"]
+from .ids import key_of
+from .lifetime import Seconds, read_seconds
+from .record import DELETED, NO_WISHES, NOTHING, Record, Rejection, Wishes
+
+State = Literal["read", "lent", "changed"]
 
 # Every other method of dict reads. A test fails when dict has one that is in no group.
 CHANGING: Final = frozenset(
     {"__delitem__", "__ior__", "__setitem__", "clear", "pop", "popitem", "setdefault", "update"}
 )
 CONSTRUCTING: Final = frozenset({"__class_getitem__", "__init__", "__new__", "fromkeys"})
-
-_IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
-NO_METADATA: Final[Metadata] = {}
-EMPTIED: Final = b""  # the payload of a session whose cookie is to be deleted, or has been
-
-_MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
+HANDING_OUT_NOTHING: Final = frozenset(
+    {"__contains__", "__iter__", "__len__", "__repr__", "__reversed__", "__sizeof__"}
+)
 
 # What an unread session holds. A reader in C that goes round the methods finds a key and a value that no serializer
 # takes, and fails, rather than an empty dict.
-_PLACEHOLDER = object()
-UNREAD: Final[dict[Any, Any]] = {_PLACEHOLDER: _PLACEHOLDER}
+_PLACEHOLDER: Final[Any] = object()
+_UNREAD: Final[dict[Any, Any]] = {_PLACEHOLDER: _PLACEHOLDER}
+
+_IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
+_MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
 
 
 class Keeper(Protocol):
-    """Where an unread session gets its content, and what keeps it afterwards."""
-
-    @property
-    def session_cookie(self) -> str:
-        """The name of the cookie that the session is kept in."""
-        ...
+    """What reads a session from its source, and what a session asks of it later."""
 
     @property
     def max_age(self) -> int | None:
         """Seconds; what holds for a session that has no ``max_age`` of its own."""
         ...
 
-    def load(self, session: UnreadSession, source: Any) -> None:
-        """Calls ``session._fill`` with what ``source`` holds."""
-
-    def find_id(self, session: Session, /) -> str | None:
-        """What tells the session from others on the server; ``None`` where nothing does."""
+    def open(self, source: Any, /) -> Record:
+        """The record of the session that ``source`` leads to."""
         ...
+
+    def make_id(self) -> str | None:
+        """A new id; ``None`` where the server knows of no session."""
+        ...
+
+    def report_rejected(self, reason: Rejection, /) -> None:
+        """Logs why the cookie that came isn't used."""
 
 
 class Session(dict[str, Any]):
     """The session of one connection: a dict that tells whether it was read and whether it has changed.
 
     ``Session({"a": 1})`` makes one by hand, for tests; it belongs to no connection, and so does a copy.
-    ``rejected`` is ``None``, or why the cookie that came was not used: ``"bad-signature"``, ``"expired"`` or
-    ``"malformed"``. ``issued_at``, when the session began, and ``signed_at`` are in Unix seconds, ``None`` for a new
-    session; ``issued_at`` is exact with the middleware's ``lifetime``, otherwise equal to ``signed_at``.
     """
 
-    __slots__ = (
-        "_cleared",
-        "_end",
-        "_fingerprint",
-        "_id",
-        "_keeper",
-        "_key",
-        "_metadata",
-        "_outer",
-        "_payload",
-        "_refused",
-        "_set_cookie",
-        "_source",
-        "_stage",
-        "_state",
-        "issued_at",
-        "rejected",
-        "signed_at",
-    )
+    __slots__ = ("_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
 
-    _cleared: bool  # with a store: it owes nothing to the record that it came from; unset before fetch or clear
-    _end: int | None  # with a store: when the session is over, in Unix seconds; None: never
-    _fingerprint: object  # of what was read or last saved; None where no value can change in place
-    _id: str | None  # with a store: what the cookie carries; None: to be made
+    _fingerprint: object  # of the values, when one was lent or when they were saved; None: none can change in place
     _keeper: Keeper  # unset where it was made by hand
-    _key: str | None  # with a store: of the record that there is; None: there is none
-    _metadata: Metadata
-    _outer: tuple[Session, ...]  # what it hides in its scope, the nearest first; unset where there is nothing
-    _payload: bytes | None  # as it came or as it was last written; None: the browser has no cookie that we know of
-    _refused: object  # what an app has put in its place that is no mapping
-    _set_cookie: bytes | None  # what the last commit sent to the browser; unset before one
-    _source: Any
-    _stage: Stage  # one made by hand, as a copy is, belongs to none: "ended"
-    # What the methods have seen; a value that changed in place is seen by its fingerprint. None: untouched. "stale":
-    # read, and to be signed anew though unchanged. "saved": changed on this connection, and not since the cookie left.
+    _modified: bool  # it has changed on this connection, whether or not it was saved since
+    _record: Record  # what was read or last saved
+    _source: Any  # what the keeper opens at the first touch
+    # None: untouched. "read": as it was read or last saved. "lent": the app has a value that may change in place, and
+    # the fingerprint tells. "changed": by a method.
     _state: State | None
-    issued_at: int | None
-    rejected: Rejection | None
-    signed_at: int | None
+    _wishes: Wishes  # since it was read or last saved
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._fill_by_hand(dict(*args, **kwargs))
@@ -106,45 +83,17 @@ class Session(dict[str, Any]):
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
         dict.clear(self)
         dict.update(self, content)
-        if self.__class__ is UnreadSession:
+        if self.__class__ in (UnlentSession, UnreadSession):
             self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
-        self._stage = "ended"
-        self._fingerprint = None if _is_flat(content) else _fingerprint(content)
-        self._metadata = NO_METADATA
-        self._state = self._payload = self._refused = self.signed_at = self.issued_at = self.rejected = None
+        self._fingerprint = None if _is_flat(content) else _freeze(list(content.values()))
+        self._state = None
+        self._modified = False
+        self._record, self._wishes = NOTHING, NO_WISHES
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Session:  # type: ignore[override]  # a Session
         """A session made by hand with ``value`` under each key."""
         return Session(dict.fromkeys(iterable, value))
-
-    def _fill(
-        self,
-        content: dict[str, Any],
-        payload: bytes | None = None,
-        signed_at: int | None = None,
-        issued_at: int | None = None,
-        metadata: Metadata = NO_METADATA,
-        stale: bool = False,
-        rejected: Rejection | None = None,
-    ) -> None:
-        """Becomes a session that has just been read, unless it is one already."""
-        fingerprint = None if not content or _is_flat(content) else _fingerprint(content)
-        # Two threads may do this at once, and the first may have changed the session before the second is here. A lock
-        # would be 0.2 µs; CPython lets another thread in after a call, not between a check and what follows it.
-        if self.__class__ is UnreadSession:
-            dict.update(self, content)
-            dict.pop(self, _PLACEHOLDER, None)  # type: ignore[misc]  # a key of another type
-        if self.__class__ is UnreadSession:
-            self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
-            self._state = "stale" if stale else "read"
-            self._fingerprint = fingerprint
-            self._payload = payload
-            self.signed_at = signed_at
-            self.issued_at = issued_at
-            self._metadata = metadata
-            self.rejected = rejected
-            self._refused = None
 
     @property
     def accessed(self) -> bool:
@@ -159,40 +108,59 @@ class Session(dict[str, Any]):
     @property
     def modified(self) -> bool:
         """Whether the session has changed on this connection, values nested in it included."""
-        return self._state == "saved" or self._is_changed()
+        return self._modified or self._is_changed()
 
     @modified.setter
     def modified(self, value: bool) -> None:
         if value:
             self.mark_modified()
         else:
-            self._state = "read"
-            self._fingerprint = None if _is_flat(self) else _fingerprint(self)
+            self._take()
+            self._modified = False
+
+    @property
+    def rejected(self) -> Rejection | None:
+        """``None``, or why the cookie that came was not used: ``"bad-signature"``, ``"expired"``, ``"malformed"``."""
+        return self._record.rejected
+
+    @property
+    def signed_at(self) -> int | None:
+        """When the session was signed, in Unix seconds; ``None`` for a new one."""
+        return None if self._wishes.renewed else self._record.signed_at
+
+    @property
+    def issued_at(self) -> int | None:
+        """When the session began, in Unix seconds: with the middleware's ``lifetime``; otherwise as ``signed_at``."""
+        return None if self._wishes.renewed else self._record.issued_at
 
     @property
     def max_age(self) -> int | None:
         """Seconds that the session lives after it was signed; ``None``: until the browser ends.
 
-        Setting it gives this session a value of its own, remembered in the cookie, in place of the middleware's.
-        Raises ``ValueError`` or ``TypeError`` unless it is a positive ``int`` or ``None``.
+        Setting it, to seconds or a ``timedelta``, gives this session a value of its own, remembered in the cookie, in
+        place of the middleware's. Raises ``ValueError`` or ``TypeError`` unless it is positive and whole, or ``None``.
         """
         keeper = getattr(self, "_keeper", None)
-        return self._metadata.get("max_age", keeper and keeper.max_age)
+        default = keeper and keeper.max_age
+        return self._wishes.apply_to(self._record).metadata.get("max_age", default)
 
     @max_age.setter
-    def max_age(self, seconds: int | None) -> None:
-        check_seconds("session.max_age", seconds)
-        self._metadata = {**self._metadata, "max_age": seconds}
+    def max_age(self, value: Seconds | None) -> None:
+        self._wishes = replace(self._wishes, max_age=read_seconds("session.max_age", value))
         self.mark_modified()
 
     @property
-    def id(self) -> str | None:
+    def store_key(self) -> str | None:
         """With a store: the key of this session's record, to list and to end it by. ``None`` without.
 
         It is the hash of what the cookie carries, and gives nobody the session.
         """
         keeper = getattr(self, "_keeper", None)
-        return keeper and keeper.find_id(self)
+        session_id = self._wishes.apply_to(self._record).id
+        if session_id is None and keeper is not None:
+            session_id = keeper.make_id()
+            self._wishes = replace(self._wishes, id=session_id)
+        return None if session_id is None else key_of(session_id)
 
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
@@ -208,16 +176,17 @@ class Session(dict[str, Any]):
 
         Call it at login.
         """
-        self.issued_at = self.signed_at = self._id = None
+        self._wishes = replace(self._wishes, renewed=True, id=None)
         self.mark_modified()
 
     def clear(self) -> None:
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
         super().clear()
-        self._metadata = NO_METADATA
-        self._cleared = True
-        self.regenerate()
-        self._forget_rejected()
+        self._wishes = Wishes(ended=True, renewed=True)
+        if self._record.rejected is not None and self._record.payload is None:
+            # The app wants nothing of what came: let the browser forget it, unless there will be another cookie.
+            self._record = replace(self._record, payload=DELETED)
+        self.mark_modified()
 
     def __setitem__(self, key: str, value: Any, /) -> None:
         super().__setitem__(key, value)
@@ -259,50 +228,46 @@ class Session(dict[str, Any]):
     def __reduce__(self) -> tuple[type[Session], tuple[dict[str, Any]]]:
         return Session, (dict(self),)
 
-    def _is_changed(self) -> bool:
-        """Whether it differs from what was read or last committed."""
-        return self._state == "changed" or (self._fingerprint is not None and self._fingerprint != _fingerprint(self))
+    # For the connection
 
-    def _commit(self) -> None:
-        """Takes the present state as the saved one; ``modified`` still tells that there was a change."""
-        self._state = "read" if self._state == "stale" and not self._is_changed() else "saved"
-        self._fingerprint = None if _is_flat(self) else _fingerprint(self)
+    def _is_changed(self) -> bool:
+        """Whether it differs from what was read or last saved."""
+        return self._state == "changed" or (
+            self._fingerprint is not None and self._fingerprint != _freeze(list(self.values()))
+        )
+
+    def _take(self) -> tuple[Record, Wishes]:
+        """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
+        before = self._fingerprint
+        after = self._fingerprint = None if _is_flat(self) else _freeze(list(self.values()))
+        if self._state == "changed" or before != after:
+            self._modified = True
+        self._state = "read" if after is None else "lent"
+        return self._record, self._wishes
+
+    def _settle(self, record: Record, wishes: Wishes) -> None:
+        """Takes ``record`` as what was saved with those ``wishes``."""
+        self._record = record
+        if self._wishes is wishes:
+            self._wishes = NO_WISHES
 
     def _give_up(self) -> None:
-        """Takes the present state as one that can't be saved and need not be tried again."""
-        self._commit()
-        self._set_cookie = None
+        """Takes what can't be saved as something that need not be tried again."""
+        self._take()
         if not isinstance(self._fingerprint, bytes):
             self._fingerprint = None
-
-    def _forget_rejected(self) -> None:
-        """Has the cookie that was rejected deleted, unless there will be another: the app wants none of it."""
-        if self.rejected is not None and self._payload is None:
-            self._payload = EMPTIED
-
-    def _replace(self, content: Mapping[Any, Any]) -> None:
-        """Takes the content of the mapping that an app has put in this session's place."""
-        same = content.keys() == self.keys() and all(content[key] is self[key] for key in self)
-        if same and (content or self.rejected is None):
-            return
-        content = dict(content)  # before it is cleared: it may be a view of this session
-        super().clear()
-        super().update(content)
-        self.mark_modified()
-        self._forget_rejected()
 
 
 def _is_flat(content: Mapping[str, Any]) -> bool:
     """Whether no value in ``content`` can change in place."""
-    return _IMMUTABLE.issuperset(map(type, content.values()))
+    return content.__class__ is UnlentSession or _IMMUTABLE.issuperset(map(type, content.values()))
 
 
-def _fingerprint(content: Mapping[str, Any]) -> object:
-    """Tells one state of the values in ``content`` from another.
+def _freeze(values: list[Any]) -> object:
+    """A fingerprint, which tells one state of ``values`` from another.
 
     ``marshal`` is exact (1 is not ``True``) and takes a fifth of the time of JSON.
     """
-    values = list(content.values())
     try:
         return marshal.dumps(values, _MARSHAL_VERSION)
     except ValueError:
@@ -317,22 +282,46 @@ def _pickle(values: list[Any]) -> object:
         return object()  # equal to nothing: the session counts as changed
 
 
-def check_seconds(option: str, seconds: int | None) -> None:
-    """Raises ``TypeError`` or ``ValueError`` unless ``seconds`` is a positive ``int`` or ``None``."""
-    if seconds is None:
-        return
-    if not isinstance(seconds, int) or isinstance(seconds, bool):
-        raise TypeError(f"{option}={seconds!r} must be a whole number of seconds (an int) or None.")
-    if seconds <= 0:
-        raise ValueError(f"{option}={seconds} must be a positive number of seconds, or None.")
-
-
-class UnreadSession(Session):
-    """A session that nobody has touched: the first touch loads it, and turns the object into a ``Session``."""
+class UnlentSession(Session):
+    """A session that has been read, and none of whose mutable values the app has been handed."""
 
     __slots__ = ()
 
-    _fingerprint = _refused = None
+    def __getitem__(self, key: str, /) -> Any:
+        value = dict.__getitem__(self, key)
+        if value.__class__ not in _IMMUTABLE:
+            _lend(self)
+        return value
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        value = dict.get(self, key, default)
+        if value.__class__ not in _IMMUTABLE:
+            _lend(self)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        # Where a class has a method of its own for this, C code that copies a dict asks for its keys and values.
+        return dict.__iter__(self)
+
+
+def _lend(session: Session) -> None:
+    """Has ``session`` be a ``Session``, whose values may change in place."""
+    if session.__class__ is not UnlentSession:  # a method that was looked up before may be called now
+        return
+    fingerprint = _freeze(list(dict.values(session)))
+    # Another thread may have been handed a value, and have changed it, since this one was here.
+    if session.__class__ is UnlentSession:
+        session._fingerprint = fingerprint
+        session._state = session._state if session._state == "changed" else "lent"
+        session.__class__ = Session  # type: ignore[assignment]  # of the same layout
+
+
+class UnreadSession(Session):
+    """A session that nobody has touched: the first touch reads it, and turns the object into another class."""
+
+    __slots__ = ()
+
+    _fingerprint = None
     # In C: 0.2 µs less for every connection.
     __init__: Any = dict.__init__
 
@@ -341,35 +330,81 @@ class UnreadSession(Session):
             keeper = self._keeper
         except AttributeError:  # type(session)(...), as dataclasses.asdict makes it
             self._fill_by_hand(dict(dict.items(self)))
-        else:
-            keeper.load(self, self._source)
+            return
+        record = keeper.open(self._source)
+        content = record.content
+        kind = Session if _IMMUTABLE.issuperset(map(type, content.values())) else UnlentSession
+        # Two threads may do this at once, and the first may have changed the session before the second is here. A lock
+        # would be 0.2 µs; CPython lets another thread in after a call, not between a check and what follows it.
+        if self.__class__ is UnreadSession:
+            dict.update(self, content)
+            dict.pop(self, _PLACEHOLDER, None)
+        if self.__class__ is UnreadSession:
+            self.__class__ = kind  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+            self._state = "read"
+            self._fingerprint = None
+            self._modified = False
+            self._source = None
+            self._record = record
+            self._wishes = NO_WISHES
+            if record.rejected is not None:  # now that it is filled: a log filter may read the session
+                keeper.report_rejected(record.rejected)
+
+    # As the others below, written out: 0.2 µs less for the way in that nearly every app takes.
+    def __getitem__(self, key: str, /) -> Any:
+        self.mark_accessed()
+        return self[key]
+
+    def get(self, key: str, default: Any = None, /) -> Any:
+        self.mark_accessed()
+        return self.get(key, default)
 
 
-def _load_first(name: str) -> Callable[..., Any]:
+def make_unread(keeper: Keeper, source: Any) -> UnreadSession:
+    """A session that ``keeper`` opens from ``source`` when it is first touched."""
+    session: UnreadSession = UnreadSession(_UNREAD)
+    session._keeper = keeper
+    session._source = source
+    session._state = None
+    return session
+
+
+def _lend_first(name: str) -> Callable[..., Any]:
     method = getattr(Session, name)
 
-    def load_first(self: UnreadSession, /, *args: Any, **kwargs: Any) -> Any:
-        self.mark_accessed()
+    def lend_first(self: UnlentSession, /, *args: Any, **kwargs: Any) -> Any:
+        _lend(self)
         return method(self, *args, **kwargs)
 
-    load_first.__name__ = name
-    return load_first
+    lend_first.__name__ = name
+    return lend_first
 
 
-def _load_both_first(name: str) -> Callable[..., Any]:
-    method = getattr(Session, name)
+def _read_first(name: str) -> Callable[..., Any]:
+    def read_first(self: UnreadSession, /, *args: Any, **kwargs: Any) -> Any:
+        self.mark_accessed()
+        return getattr(self, name)(*args, **kwargs)
 
-    def load_both_first(self: UnreadSession, other: object) -> Any:
+    read_first.__name__ = name
+    return read_first
+
+
+def _read_both_first(name: str) -> Callable[..., Any]:
+    def read_both_first(self: UnreadSession, other: object) -> Any:
         self.mark_accessed()
         if isinstance(other, UnreadSession):
             other.mark_accessed()
-        return method(self, other)
+        return getattr(self, name)(other)
 
-    load_both_first.__name__ = name
-    return load_both_first
+    read_both_first.__name__ = name
+    return read_both_first
 
 
-def _load_first_property(name: str, read: Callable[[UnreadSession], Any]) -> property:
+def _read_first_property(name: str) -> property:
+    def read(self: UnreadSession) -> Any:
+        self.mark_accessed()
+        return getattr(self, name)
+
     def write(self: UnreadSession, value: Any) -> None:
         self.mark_accessed()
         setattr(self, name, value)
@@ -377,20 +412,15 @@ def _load_first_property(name: str, read: Callable[[UnreadSession], Any]) -> pro
     return property(read, write)
 
 
-def _load_and_get(name: str) -> Callable[[UnreadSession], Any]:
-    def read(self: UnreadSession) -> Any:
-        self.mark_accessed()
-        return getattr(self, name)
-
-    return read
-
-
-for _name in {*vars(dict), "mark_modified", "regenerate"} - CONSTRUCTING - {"__doc__", "__getattribute__", "__hash__"}:
-    setattr(UnreadSession, _name, _load_first(_name))
+_OF_DICT = set(vars(dict)) - CONSTRUCTING - {"__doc__", "__getattribute__", "__hash__"}
+for _name in _OF_DICT - HANDING_OUT_NOTHING - {"__getitem__", "get"}:
+    setattr(UnlentSession, _name, _lend_first(_name))
+for _name in (_OF_DICT | {"mark_modified", "regenerate"}) - {"__getitem__", "get"}:
+    setattr(UnreadSession, _name, _read_first(_name))
 for _name in ("__eq__", "__ne__"):
-    setattr(UnreadSession, _name, _load_both_first(_name))
-for _name in ("id", "issued_at", "max_age", "rejected", "signed_at"):
-    setattr(UnreadSession, _name, _load_first_property(_name, _load_and_get(_name)))
-setattr(UnreadSession, "modified", _load_first_property("modified", lambda _: False))  # noqa: B010
+    setattr(UnreadSession, _name, _read_both_first(_name))
+for _name in ("issued_at", "max_age", "rejected", "signed_at", "store_key"):
+    setattr(UnreadSession, _name, _read_first_property(_name))
+setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010
 # Setting it is no touch: Quart 0.23 does at every response, whoever looked at the session.
 setattr(UnreadSession, "accessed", property(lambda _: False, lambda _, value: None))  # noqa: B010

@@ -113,7 +113,7 @@ assert_type(session.modified, bool)
 assert_type(session.issued_at, "int | None")
 assert_type(session.signed_at, "int | None")
 assert_type(session.max_age, "int | None")
-assert_type(session.id, "str | None")
+assert_type(session.store_key, "str | None")
 session.max_age = 60
 session.max_age = None
 session.regenerate()

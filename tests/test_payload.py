@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session.serializing import Dumps, make_json_dumps
+from asgi_signed_session.payload import Dumps, make_json_dumps
 
 TEXT = {"b": [], "a": {"é🍵": '"\\/\b\n\0\u2028'}}
 # fmt: off

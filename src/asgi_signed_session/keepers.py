@@ -1,0 +1,217 @@
+"""How a session is kept from one connection to the next: whole in its cookie, or in a store.
+
+A keeper has three verbs: ``find`` turns headers into a record, ``keep`` a session's content into a new record and a
+``Set-Cookie`` value, ``drop`` ends a session. Those of ``StoreKeeper`` are awaited.
+"""
+
+from __future__ import annotations
+
+import logging
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
+
+from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
+from .errors import CookieTooLargeError
+from .ids import is_id, key_of, make_id
+from .lifetime import Lifetime
+from .payload import Codec
+from .record import NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
+from .signing import BadData, BadPayload, Keyring, rejection_of
+from .stores import SessionEndedError, Store, pack, unpack
+
+logger: logging.Logger = logging.getLogger("asgi_signed_session")
+
+Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed anew; the cookie has gone out
+Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; None: none is needed
+
+_ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
+
+
+class BaseKeeper:
+    """What every way to keep a session has: a cookie, keys, a form for what is kept, and an end."""
+
+    def __init__(self, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
+        self.session_cookie: str = cookie.name.decode("ascii")
+        self.max_age: int | None = lifetime.max_age
+        self.codec = codec
+        self._cookie = cookie
+        self._keyring = keyring
+        self._lifetime = lifetime
+        self._settled_until = lifetime.settled_until
+
+    def report_rejected(self, reason: Rejection) -> None:
+        """Logs why the cookie that came isn't used."""
+        extra = {"event": "session.rejected", "reason": reason}
+        logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
+
+    def _time(self, record: Record) -> tuple[Metadata, int | None, int | None, int | None]:
+        """What travels beside the data, seconds until the browser drops the cookie, until the session ends; its start.
+
+        ``record`` is signed now.
+        """
+        metadata = record.metadata
+        max_age = metadata.get("max_age", self.max_age)
+        if self._lifetime.lifetime is None:
+            return metadata, max_age, max_age, record.issued_at
+        now = int(self._keyring.read_clock())
+        issued_at = record.issued_at or now
+        seconds_left = max(1, (self._lifetime.find_end(metadata, now, issued_at) or 0) - now)
+        return {**metadata, "iat": issued_at}, None if max_age is None else seconds_left, seconds_left, issued_at
+
+
+class CookieKeeper(BaseKeeper):
+    """Keeps sessions whole in their cookies."""
+
+    def find(self, headers: Iterable[Header]) -> Record:
+        """The first session in the cookies in ``headers`` that can be used."""
+        rejected: Rejection | None = None
+        for cookie in find_cookies(headers, self._cookie.name):
+            if len(cookie) > MAX_COOKIE:
+                rejected = rejected or "malformed"
+                continue
+            try:
+                encoded, signed_at, outdated = self._keyring.verify(cookie)
+                record = self.codec.read(a2b_base64(encoded), signed_at, outdated)
+            except BadData as error:
+                rejected = rejected or rejection_of(error)
+                continue
+            except ValueError:  # not base64
+                rejected = rejected or "malformed"
+                continue
+            now = int(self._keyring.read_clock())
+            # Fast path, nearly every session: 0.4 -> 0.2 µs.
+            if not record.metadata and 0 <= now - signed_at <= self._settled_until:
+                return record
+            verdict = self._lifetime.judge(record, now)
+            if verdict != "over":
+                return record if verdict == "alive" else replace(record, due=True)
+            rejected = rejected or "expired"
+        return REJECTED[rejected]
+
+    open = find  # at the first touch
+
+    def make_id(self) -> None:
+        """``None``: the server knows of no session."""
+
+    def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion) -> Kept:
+        """Signs ``content``. Raises ``SessionError``."""
+        if wishes is not NO_WISHES:
+            record = wishes.apply_to(record)
+        metadata, max_age, _, issued_at = self._time(record)
+        payload = self.codec.write(content, metadata)
+        set_cookie = self._cookie.write(self._keyring.sign(b2a_base64(payload, newline=False)), max_age, secure)
+        if len(set_cookie) > MAX_COOKIE:
+            if how == "renew":  # the cookie that the browser has still serves
+                return replace(record, due=False), None
+            raise self._describe_size(content, set_cookie)
+        return record.saved(payload, issued_at), set_cookie
+
+    def drop(self, record: Record, secure: bool) -> Kept:
+        """Has the browser forget the session."""
+        return record.dropped(), self._cookie.delete(secure)
+
+    def _describe_size(self, content: Mapping[str, Any], set_cookie: bytes) -> CookieTooLargeError:
+        size = len(set_cookie)
+        attributes = size - len(set_cookie.partition(b";")[0])
+        largest = ", ".join(f"{key!r} ({_show_size(size)})" for key, size in self.codec.find_largest(content))
+        return CookieTooLargeError(
+            f"session cookie {self.session_cookie!r} is {size} bytes, {attributes} of them its attributes,"
+            f" {size - MAX_COOKIE} over the {MAX_COOKIE} that browsers and front ends keep; largest: {largest}."
+            " Store less, or use a store."
+        )
+
+
+def _show_size(size: int) -> str:
+    return f"{size} bytes" if size < 1000 else f"{size / 1000:.1f} kB"
+
+
+class StoreKeeper(BaseKeeper):
+    """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
+
+    def __init__(self, store: Store, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
+        super().__init__(cookie, keyring, codec, lifetime)
+        self._store = store
+
+    async def find(self, headers: Iterable[Header]) -> Record:
+        """What the store has for the first of the cookies in ``headers`` that can be used."""
+        rejected: Rejection | None = None
+        for cookie in find_cookies(headers, self._cookie.name):
+            try:
+                record = await self._find_one(cookie)
+            except BadData as error:
+                rejected = rejected or rejection_of(error)
+                continue
+            if record is not None:
+                return record
+            rejected = rejected or "expired"
+        return REJECTED[rejected]
+
+    async def _find_one(self, cookie: bytes) -> Record | None:
+        """``None``: it has ended."""
+        if len(cookie) > MAX_COOKIE:
+            raise BadPayload("Longer than a cookie can be.")
+        unchecked_id, signed_at, outdated = self._keyring.verify(cookie)
+        if not is_id(unchecked_id):
+            raise BadPayload("It carries no id.")
+        session_id = unchecked_id.decode("ascii")
+        stored = await self._store.get(key_of(session_id))
+        if stored is None:
+            return None
+        record = self.codec.read(unpack(stored), signed_at, outdated)
+        verdict = self._lifetime.judge(record, int(self._keyring.read_clock()))
+        if verdict == "over":
+            return None
+        end = self._lifetime.find_end(record.metadata, signed_at, record.issued_at or 0)
+        return replace(record, due=outdated or verdict == "due", id=session_id, end=end)
+
+    def open(self, record: Record) -> Record:
+        """What was found already."""
+        return record
+
+    def make_id(self) -> str:
+        """What the cookie of a new session carries."""
+        return make_id()
+
+    async def keep(
+        self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion
+    ) -> Kept:
+        """Writes ``content`` to the store. Raises ``SessionError``, or ``SessionEndedError`` for what may not be.
+
+        One that is late, and was cleared or renewed, lives on under an id that no cookie carries: it is dropped.
+        """
+        wished = wishes.apply_to(record)
+        if record.id is not None and not wishes.ended:
+            stored = await self._store.get(key_of(record.id))
+            if stored is None:
+                raise SessionEndedError(_ENDED)
+            if how == "renew":  # others may have changed it
+                try:
+                    there = self.codec.read(unpack(stored), 0, outdated=False)
+                except BadData:  # the next request sees what has become of it
+                    return wished, None
+                content, wished = there.content, replace(wished, metadata=there.metadata)
+        if how == "late" and (record.id is None or wished.id != record.id):
+            return await self.drop(record, secure)
+        metadata, max_age, seconds_left, issued_at = self._time(wished)
+        now = int(self._keyring.read_clock())
+        end = record.end if how == "late" else seconds_left and now + seconds_left
+        seconds_left = end and end - now
+        if seconds_left is not None and seconds_left <= 0:
+            raise SessionEndedError(_ENDED)
+        session_id = wished.id or make_id()
+        payload = self.codec.write(content, metadata)
+        await self._store.put(key_of(session_id), pack(payload), ttl=seconds_left)
+        if record.id is not None and record.id != session_id:
+            await self._store.delete(key_of(record.id))
+        kept = wished.saved(payload, issued_at, session_id, end)
+        if how == "late":
+            return kept, None
+        return kept, self._cookie.write(self._keyring.sign(session_id.encode("ascii")), max_age, secure)
+
+    async def drop(self, record: Record, secure: bool) -> Kept:
+        """Deletes the record, and has the browser forget the id that led to it."""
+        if record.id is not None:
+            await self._store.delete(key_of(record.id))
+        return record.dropped(), self._cookie.delete(secure)

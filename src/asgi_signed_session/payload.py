@@ -1,0 +1,189 @@
+"""A session's content and metadata to the bytes of a payload and back: compact JSON, or a serializer of the user's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, TypeAlias
+
+from .errors import UnserializableSessionError
+from .record import NO_METADATA, Metadata, Record
+from .signing import BadPayload
+
+Dumps: TypeAlias = Callable[[Any], bytes]
+Loads: TypeAlias = Callable[[bytes], Any]
+
+METADATA_KEY = "$session"  # of the payload; never in the mapping
+MAX_DEPTH = 20  # levels of nesting that an error message names
+
+_WHITESPACE = " \t\n\r"  # RFC 8259, 2
+
+# More than their stubs tell is used of them.
+_json: Any = json
+_decoder: Any = json.JSONDecoder()
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
+
+
+class Serializer(Protocol):
+    """What itsdangerous takes as a serializer: ``json``, ``orjson``, or a class of one's own."""
+
+    def dumps(self, obj: Any, /) -> str | bytes: ...
+
+    def loads(self, payload: Any, /) -> Any: ...
+
+
+class Codec:
+    """Writes a session's content, and what travels beside it, as a payload, and reads it back.
+
+    Raises ``TypeError`` for a serializer without ``dumps`` and ``loads``.
+    """
+
+    def __init__(self, serializer: Serializer = json) -> None:
+        self._dumps, self._loads = _prepare(serializer)
+
+    def write(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> bytes:
+        """The payload that carries ``content`` and ``metadata``. Raises ``UnserializableSessionError``."""
+        if METADATA_KEY in content:
+            raise UnserializableSessionError(f"session[{METADATA_KEY!r}] is reserved; use another key.")
+        try:
+            return self._dumps({**content, METADATA_KEY: metadata} if metadata else content)
+        except Exception as error:  # each serializer has errors of its own
+            raise _describe_unserializable(self._dumps, content) from error
+
+    def read(self, payload: bytes, signed_at: int, outdated: bool) -> Record:
+        """The session in a ``payload`` that was signed then. Raises ``BadPayload``."""
+        try:
+            content = self._loads(payload)
+        except Exception as error:  # each serializer has errors of its own, and json runs out of stack
+            raise BadPayload("The payload is not what the serializer writes.", error) from error
+        if not isinstance(content, dict):
+            raise BadPayload("The payload is not an object.")
+        if METADATA_KEY not in content:
+            return Record(content, NO_METADATA, payload, signed_at, signed_at, outdated)
+        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
+        return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
+
+    def find_changes(self, payload: bytes | None, content: Mapping[str, Any]) -> list[str]:
+        """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""
+        before = self._read_back(payload)
+        before.pop(METADATA_KEY, None)
+        with suppress(Exception):  # what can't be written is told key by key
+            content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
+        return [key for key in {**before, **content} if self._write_one(before, key) != self._write_one(content, key)]
+
+    def is_max_age_new(self, payload: bytes | None, metadata: Metadata) -> bool:
+        """Whether ``metadata`` has another ``max_age`` than ``payload`` (``None``: an empty session)."""
+        before = self._read_back(payload).get(METADATA_KEY, NO_METADATA)
+        return bool(before.get("max_age", False) != metadata.get("max_age", False))
+
+    def _read_back(self, payload: bytes | None) -> dict[str, Any]:
+        if not payload:
+            return {}
+        try:
+            content: dict[str, Any] = self._loads(payload)
+        except Exception:  # a serializer of the user's may not read all that it has written
+            return {}
+        return content
+
+    def _write_one(self, content: Mapping[str, Any], key: str) -> object:
+        try:
+            return self._dumps({key: content[key]})
+        except KeyError:
+            return None
+        except Exception:  # each serializer has errors of its own
+            return object()  # equal to nothing
+
+    def find_largest(self, content: Mapping[str, Any], count: int = 3) -> list[tuple[str, int]]:
+        """The keys that take the most room, each with the bytes of its JSON."""
+        sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
+        return sorted(sizes.items(), key=lambda item: -item[1])[:count]
+
+
+def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
+    """When the session began, 0 where it isn't said, and what else travels beside the data."""
+    if isinstance(metadata, dict):
+        issued_at: Any = metadata.pop("iat", 0)
+        max_age: Any = metadata.get("max_age")
+        if type(issued_at) is int and (max_age is None or (type(max_age) is int and max_age > 0)):
+            return issued_at, metadata
+    raise BadPayload("The payload's metadata is of another form.")
+
+
+def _prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
+    """The serializer's two functions, from and to bytes. Raises ``TypeError`` where it has none."""
+    if serializer is _json:
+        return _dumps_json, _loads_json
+    if not (callable(getattr(serializer, "dumps", None)) and callable(getattr(serializer, "loads", None))):
+        raise TypeError(
+            f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
+            " write serializer=json."
+        )
+    dumps: Callable[[Any], Any] = serializer.dumps
+    # dict(): some take no subclass of it, others write which subclass it is.
+    if isinstance(dumps({}), str):
+        return lambda content: dumps(dict(content)).encode(), lambda payload: serializer.loads(payload.decode())
+    return lambda content: dumps(dict(content)), serializer.loads
+
+
+def make_json_dumps() -> Dumps:
+    """Compact JSON in UTF-8; what UTF-8 has no bytes for, half a surrogate pair, becomes the escape JSON has for it."""
+    encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+    make_c_encoder = getattr(_json.encoder, "c_make_encoder", None)
+    if make_c_encoder is None:  # not CPython
+        return lambda content: encoder.encode(content).encode("utf-8", "backslashreplace")
+    # encode() makes one of these at each call: 2.4 instead of 1.3 µs. A cycle ends in a RecursionError.
+    escape = _json.encoder.encode_basestring
+    encode = make_c_encoder(None, encoder.default, escape, None, ":", ",", False, False, True)
+    return lambda content: "".join(encode(content, 0)).encode("utf-8", "backslashreplace")
+
+
+_dumps_json = make_json_dumps()
+
+
+def _loads_json(payload: bytes) -> Any:
+    # json.loads looks for the encoding and for white space: 2.7 instead of 1.0 µs.
+    text = payload.decode("utf-8").strip(_WHITESPACE)
+    content, end = _scan(text, 0)  # raises StopIteration where no JSON begins
+    if end != len(text):
+        raise ValueError("More than one JSON value.")
+    return content
+
+
+def _describe_unserializable(dumps: Dumps, content: Mapping[Any, Any]) -> UnserializableSessionError:
+    """The error that names the place and type of what keeps ``content`` from being written."""
+    path, kind = _find_unserializable(dumps, content)
+    return UnserializableSessionError(
+        f"session{path}: {kind} is nothing that the serializer can write, or is nested too deeply."
+        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+    )
+
+
+def _find_unserializable(dumps: Dumps, content: Any) -> tuple[str, str]:
+    """Where it is, as in ``['cart'][0]``, and of what type."""
+    path, value = "", content
+    for _ in range(MAX_DEPTH):
+        for key, child in _iter_children(value):
+            if not _is_serializable(dumps, {key: ""}):
+                return path, f"{type(key).__name__} as a key"
+            if not _is_serializable(dumps, {"": child}):
+                path, value = f"{path}[{key!r}]", child
+                break
+        else:
+            break
+    return path, type(value).__name__
+
+
+def _iter_children(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return value.items()
+    children: Iterable[Any] = value if isinstance(value, (list, tuple)) else ()
+    return enumerate(children)
+
+
+def _is_serializable(dumps: Dumps, content: Any) -> bool:
+    try:
+        dumps(content)
+    except Exception:  # each serializer has errors of its own
+        return False
+    return True

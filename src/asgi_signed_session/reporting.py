@@ -1,0 +1,70 @@
+"""Warnings of what no connection will see again, and of sessions that are not ours."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from .messages import Scope, accept_takes_headers
+
+logger: logging.Logger = logging.getLogger("asgi_signed_session")
+
+_said: set[str] = set()  # warnings that are given once a process
+
+
+def report_unsaved(scope: Scope, keys: list[str], max_age: bool, why: str) -> None:
+    """Names the ``keys`` whose change wasn't saved; ``max_age``: that of the session's own wasn't, either."""
+    path = scope.get("path")
+    names = ", ".join([*map(repr, keys), *(["its max_age"] if max_age else [])])
+    extra = {"event": "session.unsaved", "path": path, "keys": keys}
+    logger.warning("Session changes on %r not saved: %s. %s", path, names, why, extra=extra)
+
+
+def report_refused(scope: Scope, error: Exception) -> None:
+    """Says of what was put in the session's place why it is no session."""
+    path = scope.get("path")
+    extra: dict[str, Any] = {"event": "session.unsaved", "path": path, "keys": []}
+    logger.warning("Session on %r not saved: %s", path, error, extra=extra)
+
+
+def report_other_inside(scope_key: str, other: type) -> None:
+    """Says, once, that a middleware inside ours puts a session of its own in the place of ours."""
+    _warn_once(
+        f"scope[{scope_key!r}] holds a {_name(other)}: another session middleware inside this one has put its own"
+        " session there. Inside that middleware the app finds that session, and this one is left as it is. Take one of"
+        f" the two out, or give this one another place: SessionMiddleware(..., scope_key='signed_{scope_key}').",
+    )
+
+
+def report_other_outside(scope_key: str, other: type) -> None:
+    """Says, once, that ours hides the session of a middleware around it."""
+    _warn_once(
+        f"scope[{scope_key!r}] held a {_name(other)} before: another session middleware is around this one. Inside this"
+        " one the app finds this session, around it the other. Take one of the two out, or give this one another place:"
+        f" SessionMiddleware(..., scope_key='signed_{scope_key}').",
+    )
+
+
+def _name(other: type) -> str:
+    return f"{other.__module__}.{other.__qualname__}" if other is not dict else "dict"
+
+
+def _warn_once(message: str) -> None:
+    if message not in _said:
+        _said.add(message)
+        logger.warning(message, extra={"event": "session.other-middleware"})
+
+
+def why_unsaved(scope: Scope, failed: bool) -> str:
+    """What to do about a change that a cookie can't carry any more; ``failed``: the app has."""
+    if not accept_takes_headers(scope):
+        return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
+    if failed:
+        return (
+            "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
+            " make it earlier, or put the middleware around what answers for errors."
+        )
+    return (
+        "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
+        " this change: make it earlier."
+    )

@@ -1,0 +1,57 @@
+"""A session to a cookie value and back: for tests, scripts and other services."""
+
+from __future__ import annotations
+
+import json
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .lifetime import explain_end
+from .payload import Codec, Serializer
+from .signing import BadPayload, Keyring, SecretKey, SignatureExpired
+
+
+class SessionSigner:
+    """Signs a session to a cookie value and back: for tests, scripts and other services.
+
+    ``secret_key`` signs and verifies, each of ``fallbacks`` only verifies; both are a key (``str``, ``bytes``, or an
+    object with ``get_secret_value()``) or a whole ``itsdangerous.TimestampSigner``. A key's signatures hold for
+    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` for a key or serializer that can't be used.
+    """
+
+    def __init__(
+        self,
+        secret_key: SecretKey,
+        session_cookie: str = "session",
+        *,
+        fallbacks: Iterable[SecretKey] = (),
+        serializer: Serializer = json,
+    ) -> None:
+        self._keyring = Keyring(secret_key, session_cookie, fallbacks)
+        self._codec = Codec(serializer)
+
+    def dumps(self, session: Mapping[str, Any]) -> str:
+        """``session`` as a cookie value, signed now. Raises ``UnserializableSessionError``."""
+        payload = self._codec.write(dict(session))
+        return self._keyring.sign(b2a_base64(payload, newline=False)).decode("ascii")
+
+    def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
+        """What ``dumps`` was given.
+
+        ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first. Without it no age is checked,
+        not even the session's own; a ``lifetime`` never is.
+
+        Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
+        """
+        value = value.encode("utf-8", "replace") if isinstance(value, str) else value
+        encoded, signed_at, outdated = self._keyring.verify(value)
+        try:
+            payload = a2b_base64(encoded)
+        except ValueError as error:
+            raise BadPayload("The payload is not base64.") from error
+        record = self._codec.read(payload, signed_at, outdated)
+        why_over = None if max_age is None else explain_end(record, int(self._keyring.read_clock()), max_age)
+        if why_over is not None:
+            raise SignatureExpired(why_over)
+        return record.content

@@ -1,0 +1,86 @@
+"""Who owns what: which of the package's modules may touch what, read from their source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import asgi_signed_session
+from asgi_signed_session import Session
+from asgi_signed_session.record import Record, Wishes
+
+PACKAGE = Path(asgi_signed_session.__file__).parent
+TREES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
+OF_A_SESSION = {name for name in {*vars(Session), *Session.__slots__} if name[0] == "_" and name[-2:] != "__"}
+
+
+def attributes(tree: ast.AST) -> Iterator[ast.Attribute]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+
+
+def is_own(node: ast.Attribute) -> bool:
+    return isinstance(node.value, ast.Name) and node.value.id == "self"
+
+
+def test_no_module_but_its_own_assigns_to_a_private_attribute_of_a_session() -> None:
+    found = [
+        (module, ast.unparse(node))
+        for module, tree in TREES.items()
+        for node in attributes(tree)
+        if module != "session" and node.attr in OF_A_SESSION and not isinstance(node.ctx, ast.Load)
+        if not is_own(node)
+    ]
+
+    assert found == []
+
+
+def test_few_private_names_of_a_session_are_used_elsewhere_and_by_the_connection_alone() -> None:
+    used = {
+        (module, node.attr)
+        for module, tree in TREES.items()
+        for node in attributes(tree)
+        if module != "session" and node.attr in OF_A_SESSION and not is_own(node)
+    }
+
+    assert {name for _, name in used} <= {"_give_up", "_is_changed", "_record", "_settle", "_state", "_take"}
+    assert {module for module, name in used} == {"connection", "middleware"}
+    assert [name for module, name in used if module == "middleware"] == ["_state"]
+
+
+def test_nobody_assigns_to_what_never_changes() -> None:
+    fields = {*Record.__slots__, *Wishes.__slots__}
+    found = [
+        (module, ast.unparse(node))
+        for module, tree in TREES.items()
+        for node in attributes(tree)
+        if node.attr in fields and not isinstance(node.ctx, ast.Load)
+        if ast.unparse(node.value) not in ("self", "session", "connection")
+    ]
+
+    assert found == []
+    assert [name for name in Record.__slots__ if f"self.{name} =" in ast.unparse(TREES["record"])] == []
+
+
+def test_one_module_knows_itsdangerous() -> None:
+    importing = [
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("itsdangerous")
+    ]
+
+    assert set(importing) == {"signing"}
+
+
+def test_functions_are_short() -> None:
+    lengths = [
+        (node.end_lineno or 0) - node.body[0].lineno + 1
+        for tree in TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+
+    assert median(lengths) <= 7
+    assert max(lengths) <= 40
