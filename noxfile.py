@@ -15,6 +15,7 @@ nox.options.error_on_missing_interpreters = False  # a missing Python is named i
 PROJECT = nox.project.load_toml("pyproject.toml")
 TEST = nox.project.dependency_groups(PROJECT, "test")
 STORES = nox.project.dependency_groups(PROJECT, "stores")
+OTHERS = nox.project.dependency_groups(PROJECT, "others")
 SERVERS = nox.project.dependency_groups(PROJECT, "servers")
 BENCH = nox.project.dependency_groups(PROJECT, "bench")
 PYTHONS = nox.project.python_versions(PROJECT)
@@ -104,6 +105,15 @@ def servers(session: nox.Session) -> None:
     session.install("--editable", ".", *TEST, *SERVERS)
     files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py")
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
+
+
+@nox.session
+def others(session: nox.Session) -> None:
+    """Session middlewares of others, inside ours and around it: the packages that bring one, and an older Starlette."""
+    session.install("--editable", ".", *TEST, *OTHERS)
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/others", *session.posargs)
+    session.install("starlette==0.46.2")
+    session.run("python", "-m", "pytest", "tests/test_other_middlewares.py", *session.posargs)
 
 
 @nox.session

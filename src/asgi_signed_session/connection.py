@@ -120,37 +120,25 @@ class Connection:
         return self.scope.get("scheme") in _SECURE_SCHEMES if https_only is None else https_only
 
     def hide(self) -> None:
-        """Makes note of what stands in the scope, to put it back when this connection closes, and while it starts."""
-        self.before = self._find_before()
-        if self.before is ABSENT:
-            return
-        send, scope, names = self.pass_on, self.scope, (self.parts.scope_key, self.parts.marker)
-
-        async def pass_on(message: Message) -> None:
-            if START_OF[message["type"]] is None or not self._is_innermost():
-                await send(message)
-                return
-            ours = {name: scope[name] for name in names if name in scope}
-            self._put_back()
-            try:
-                await send(message)
-            finally:
-                if self.phase != "closed":
-                    scope.pop(names[0], None)
-                    scope.update(ours)
-
-        self.pass_on = pass_on
-
-    def _find_before(self) -> object:
+        """Makes note of what stands under the scope key, to put it back."""
         if self.outer:
             self.outer[0].take_replacement()  # while it can be seen
-            return self.scope.get(self.parts.scope_key, ABSENT)
+            self.before = self.scope.get(self.parts.scope_key, ABSENT)
+            return
         before = self.scope.get(self.parts.scope_key)
         kind = type(before)  # alone: another's may do anything when it is asked for more
         if before is None or issubclass(kind, Session):  # left by an earlier call
-            return ABSENT
+            return
         report_other_outside(self.parts.scope_key, kind)
-        return before
+        self.before, send = before, self.pass_on
+
+        async def pass_on(message: Message) -> None:
+            # For good: a BaseHTTPMiddleware between us and the other passes it on when this send has returned.
+            if START_OF[message["type"]] is not None:
+                self._put_back()
+            await send(message)
+
+        self.pass_on = pass_on
 
     def _put_back(self) -> None:
         """Has the scope as it was before this connection, but for a session that hid nothing."""
@@ -185,7 +173,8 @@ class Connection:
         if replacement is None or issubclass(kind, (type, Enum)):
             self._replace({})
         elif kind is dict or issubclass(kind, Session):
-            if replacement or self.session.accessed:
+            # Starlette before 1.0, inside ours, puts an empty dict there for a visitor whom it doesn't know.
+            if replacement or kind is not dict or self.session.accessed:
                 self._replace(replacement)
         elif not issubclass(kind, _NO_SESSION):
             report_other_inside(scope_key, kind)

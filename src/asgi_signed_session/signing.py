@@ -159,8 +159,6 @@ def decode_unverified(value: bytes) -> bytes:
 
 def rejection_of(error: BadData) -> Rejection:
     """What ``Session.rejected`` says of a cookie that can't be read because of ``error``."""
-    if isinstance(error, SignatureExpired):
-        return "expired"
     return "bad-signature" if isinstance(error, BadSignature) else "malformed"
 
 
