@@ -39,7 +39,7 @@ COOKIE = "session"
 DAY = 24 * 60 * 60  # seconds
 REMEMBERED = 30 * DAY
 LIFETIME = 90 * DAY
-MAX_COOKIE = 4096  # bytes of name and value browsers keep
+MAX_COOKIE = 4096  # bytes of name, value and attributes that get through everywhere
 MAX_FORM = 64 * 1024  # bytes
 MAX_NAME = 40  # characters
 

@@ -393,6 +393,17 @@ def test_a_replacement_between_the_second_and_the_third_of_three_is_the_second_o
     assert response.all(b"set-cookie") == [set_cookie({"inner": 2}, name="b")]
 
 
+def test_the_second_of_three_is_cleared_where_its_session_is_taken_away_before_the_third(visit: Any) -> None:
+    left: list[bool] = []
+    third = session_in("a", app_that(put(third=3)))
+    second = session_in("b", around(third, delete, lambda scope: left.append("session" in scope)))
+
+    response = visit(session_in("a", second), a=ADA, b=ADA).get()
+
+    assert response.all(b"set-cookie") == [DELETED_B, set_cookie({**ADA, "third": 3}, name="a")]
+    assert left == [False]
+
+
 # Different scope keys: independent sessions.
 
 

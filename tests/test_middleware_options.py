@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from datetime import timedelta
 from hashlib import sha1
 from typing import Any
 
@@ -586,3 +588,67 @@ def test_a_session_that_would_be_too_large_when_signed_anew_keeps_the_cookie_it_
     response = browser.get()
 
     assert (response.json(), response.headers) == (3025, [(b"vary", b"Cookie")])
+
+
+# In every form
+
+
+@pytest.mark.parametrize("option", ["max_age", "refresh_after", "lifetime"])
+def test_a_timedelta_is_taken_where_seconds_are(wrap: Wrap, clock: Any, option: str) -> None:
+    options: dict[str, Any] = {"max_age": 7200, option: timedelta(hours=1)}
+    seen: list[Any] = []
+
+    def look(scope: Any) -> None:
+        seen.append(scope["session"].setdefault("n", 1))
+
+    with_timedelta = wrap(app_that(look), **options)
+    with_seconds = wrap(app_that(look), **{**options, option: 3600})
+
+    for seconds in (0, 3599, 3601):
+        clock.shift(seconds)
+        assert with_timedelta.get().headers == with_seconds.get().headers
+
+
+def test_a_sessions_own_max_age_may_be_a_timedelta(wrap: Wrap) -> None:
+    def remember(scope: Any) -> Any:
+        scope["session"].max_age = timedelta(days=30)
+        return scope["session"].max_age
+
+    response = wrap(app_that(remember)).get(headers=[cookie({"n": 1})])
+
+    assert response.json() == 30 * 86400
+    assert b"; Max-Age=2592000; " in response.all(b"set-cookie")[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (timedelta(seconds=0.5), "must be whole seconds."),
+        (timedelta(0), "must be a positive number of seconds, or None."),
+        (timedelta(seconds=-1), "must be a positive number of seconds, or None."),
+    ],
+)
+def test_a_timedelta_that_is_no_time_is_refused(value: timedelta, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'lifetime={value!r} {message}')}$"):
+        SessionMiddleware(visit, KEY, lifetime=value)
+
+
+@pytest.mark.parametrize("same_site", ["Lax", "LAX", "lax", "Strict", "STRICT"])
+def test_same_site_is_taken_in_any_case_and_written_as_starlette_does(wrap: Wrap, same_site: Any) -> None:
+    [line] = wrap(app_that(lambda scope: scope["session"].update(n=1)), same_site=same_site).get().all(b"set-cookie")
+
+    assert line.rpartition(b"; ")[2] == b"samesite=" + same_site.lower().encode()
+
+
+@pytest.mark.parametrize("key", [KEY + "\n", " " + KEY, KEY.encode() + b"\r\n", "\t" + KEY])
+def test_a_key_with_white_space_around_it_is_taken_with_a_warning(key: str | bytes) -> None:
+    with pytest.warns(UserWarning, match="white space") as warned:
+        SessionMiddleware(visit, KEY, fallbacks=[key])
+
+    [warning] = warned
+    assert str(warning.message) == (
+        "fallbacks[0] begins or ends with white space, such as the newline of a secret file: a server that reads the"
+        " key without it accepts none of these cookies. Pass key.strip(), and where cookies are in use already, the"
+        " key as it is now as a fallback."
+    )
+    assert warning.filename == __file__

@@ -7,6 +7,7 @@ import operator
 import pickle
 import threading
 import types
+from collections import ChainMap, UserDict, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -367,6 +368,119 @@ def test_a_change_at_any_depth_is_seen(open_in_state: Any, writer: str) -> None:
 
         assert (session.accessed, session.modified) == (True, True)
         assert repr(session) == repr(plain)  # tells 1 from True
+
+
+def match_value(session: Any) -> Any:
+    match session:
+        case {"cart": cart}:
+            return cart
+
+
+def update(other: Any, session: Any) -> Any:
+    other.update(session)
+    return other
+
+
+def keyword_arguments(**content: Any) -> Any:
+    return content["cart"]
+
+
+# Every way in which Python hands out the values of a dict.
+HANDED_OUT: dict[str, Callable[[Any], Any]] = {
+    "[]": lambda s: s["cart"],
+    "get": lambda s: s.get("cart"),
+    "__getitem__": lambda s: s.__getitem__("cart"),
+    "itemgetter": operator.itemgetter("cart"),
+    "values": lambda s: next(value for value in s.values() if isinstance(value, list)),
+    "items": lambda s: dict(list(s.items()))["cart"],
+    "keys().mapping": lambda s: s.keys().mapping["cart"],
+    "dict": lambda s: dict(s)["cart"],
+    "{**}": lambda s: {**s}["cart"],
+    "|": lambda s: (s | {})["cart"],
+    "| on the right": lambda s: ({} | s)["cart"],
+    "|= into another": lambda s: operator.ior({}, s)["cart"],
+    "update of another": lambda s: update({}, s)["cart"],
+    "dict method": lambda s: s.copy()["cart"],
+    "copy.copy": lambda s: copy.copy(s)["cart"],
+    "match": match_value,
+    "keyword arguments": lambda s: keyword_arguments(**s),
+    "ChainMap": lambda s: ChainMap(s)["cart"],
+    "UserDict": lambda s: UserDict(s)["cart"],
+    "Session": lambda s: Session(s)["cart"],
+    "setdefault": lambda s: s.setdefault("cart", []),
+    "pop and back": lambda s: s.setdefault("cart", s.pop("cart")),
+    "sorted": lambda s: next(value for _, value in sorted(s.items(), key=str) if isinstance(value, list)),
+    "a method found before": lambda s: [s.get, s.get("cart")][0]("cart"),
+    "dict_factory": lambda s: defaultdict(list, s)["cart"],
+    "max": lambda s: s[max(s, key=lambda key: len(repr(s[key])))],
+}
+
+
+@pytest.mark.parametrize("hand_out", HANDED_OUT.values(), ids=HANDED_OUT)
+@pytest.mark.parametrize("first", [lambda s: s.mark_accessed(), len, lambda s: s["a"], lambda s: None])
+def test_a_nested_value_is_watched_whatever_way_it_was_handed_out(hand_out: Any, first: Any) -> None:
+    with open_session(CONTENT) as session:
+        first(session)
+        cart = hand_out(session)
+        modified = session.modified
+        cart.append("mug")
+
+        assert modified == (hand_out is HANDED_OUT["pop and back"])
+        assert session.modified
+        assert session["cart"][-1] == "mug"
+
+
+HANDING_OUT_NOTHING: dict[str, Callable[[Any], Any]] = {
+    "an immutable value": lambda s: [s["a"], s.get("name"), s.get("z"), s.get("z", 2)],
+    "its keys": lambda s: [*s, *reversed(s), "a" in s, len(s), bool(s)],
+    "as text": lambda s: [repr(s), str(s), f"{s}"],
+    "a flag": lambda s: [s.accessed, s.modified, s.rejected, s.max_age, s.signed_at],
+    "in C": orjson.dumps,
+}
+
+
+@pytest.mark.parametrize("read", HANDING_OUT_NOTHING.values(), ids=HANDING_OUT_NOTHING)
+def test_reading_what_is_not_nested_takes_no_fingerprint(monkeypatch: pytest.MonkeyPatch, read: Any) -> None:
+    """What the app was never handed it can't have changed; so nothing is compared when the response starts, either."""
+    with open_session(CONTENT) as session:
+        session.mark_accessed()
+        monkeypatch.setattr(marshal, "dumps", None)
+        read(session)
+
+        assert (session.accessed, session.modified) == (True, False)
+
+
+def test_a_session_with_a_nested_value_reads_anew_after_marking_it_modified() -> None:
+    with open_session(CONTENT) as session:
+        session.mark_modified()
+        cart = session["cart"]
+        cart.append("mug")
+
+        assert session.modified
+        session.modified = False
+        assert (session.accessed, session.modified) == (True, False)
+        cart.append("pot")
+        assert session.modified
+
+
+def test_another_threads_change_of_what_it_was_handed_is_not_taken_for_what_was_read() -> None:
+    """Two threads are handed the first nested value; one has changed it before the other has its fingerprint."""
+    with open_session(CONTENT) as session:
+        session.mark_accessed()
+        dumps = marshal.dumps
+
+        def change_meanwhile(values: Any, version: int) -> bytes:
+            marshal.dumps = dumps  # type: ignore[assignment]
+            session["cart"].append("mug")
+            return dumps(values, version)
+
+        marshal.dumps = change_meanwhile  # type: ignore[assignment]
+        try:
+            assert session["cart"][-1] == "mug"
+        finally:
+            marshal.dumps = dumps  # type: ignore[assignment]
+
+        assert session.modified
 
 
 @each_state

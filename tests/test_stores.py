@@ -1419,3 +1419,29 @@ def test_any_object_with_the_three_methods_is_a_store(store: Records) -> None:
     typed: Store = store
 
     SessionMiddleware(visit, KEY, store=typed)
+
+
+def test_a_wish_of_another_task_while_the_session_is_written_is_heard_and_the_first_is_not_heard_twice(
+    run: Any, store: Records
+) -> None:
+    """Two tasks of one request share its session: one regenerates it, the other gives it another ``max_age``."""
+    sessions: list[Session] = []
+
+    async def remember() -> None:
+        store.before.clear()
+        sessions[0].max_age = 60
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sessions.append(scope["session"])
+        scope["session"].update(ADA)
+        scope["session"].regenerate()
+        store.before["put"] = remember
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body"})
+
+    browser = Browser(SessionMiddleware(app, KEY, store=store), run=run)
+    browser.get()
+
+    [(record, _)] = store.records.values()
+    assert list(store.records) == [own_key(browser)]
+    assert json.loads(json.loads(record)["session"]) == {**ADA, "$session": {"max_age": 60}}

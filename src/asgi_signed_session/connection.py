@@ -11,7 +11,7 @@ from .decision import SAVING, Owed, decide
 from .errors import SessionError
 from .keepers import CookieKeeper, StoreKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
-from .record import NOTHING, Record
+from .record import NOTHING
 from .reporting import report_other_inside, report_other_outside, report_refused, report_unsaved, why_unsaved
 from .session import Session, make_unread
 from .stores import SessionEndedError
@@ -154,12 +154,16 @@ class Connection:
 
     def close(self, failed: bool) -> None:
         """Warns of what has changed since the cookie went out; ``failed``: the app has."""
-        if self.scope.get(self.parts.scope_key) is not self.session:
+        if self._may_have_changed():
             self._take_late_replacement()
-        if self.session._is_changed():
-            self._report(why_unsaved(self.scope, failed))
+            if self.session._is_changed():
+                self._report(why_unsaved(self.scope, failed))
         self.phase = "closed"
         self._put_back()
+
+    def _may_have_changed(self) -> bool:
+        session = self.session
+        return session._state not in (None, "read") or self.scope.get(self.parts.scope_key) is not session
 
     def take_replacement(self) -> None:
         """Gives the session the content of what the app has put in its place. Raises ``SessionError``."""
@@ -250,22 +254,22 @@ class StoredConnection(Connection):
     async def serve(self, app: Any, headers: Any, receive: Any) -> None:
         """Reads the session, calls ``app`` and saves what it has changed."""
         failed = True
-        self._open(NOTHING)  # where the store fails, an error page around us finds an empty session
+        record = NOTHING  # where the store fails, an error page around us finds an empty session
         try:
-            self._open(await self.parts.keeper.find(headers))
+            try:
+                record = await self.parts.keeper.find(headers)
+            finally:
+                self.session = self.scope[self.parts.scope_key] = make_unread(self.parts.keeper, record)
             await app(self.scope, receive, self.send)
             failed = False
         except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
             self.phase = "open"
             raise
         finally:
-            self._take_late_replacement()
-            await self._save_late(failed=failed and self.phase == "open")
+            if self._may_have_changed():
+                await self._save_late(failed=failed and self.phase == "open")
             self.phase = "closed"
             self._put_back()
-
-    def _open(self, record: Record) -> None:
-        self.session = self.scope[self.parts.scope_key] = make_unread(self.parts.keeper, record)
 
     async def send(self, message: Message) -> None:  # both are awaited
         start = START_OF[message["type"]]
@@ -277,14 +281,14 @@ class StoredConnection(Connection):
                 if why is not None:
                     self._report(why)
             message = self._add_headers(message, start, owed)
-        elif is_end(message):
+        elif self._may_have_changed() and is_end(message):
             # So that the visitor's next request finds it, however long the app goes on.
-            self._take_late_replacement()
             await self._save_late()
         await self.pass_on(message)
 
     async def _save_late(self, failed: bool = False) -> None:
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
+        self._take_late_replacement()
         if self.session._is_changed():
             why = None if failed else await self._save_stored("late")
             self._report(why or why_unsaved(self.scope, failed))
@@ -292,7 +296,6 @@ class StoredConnection(Connection):
     async def _save_stored(self, owed: Owed | Literal["late"]) -> str | None:
         """Saves the session, or says why it may not be saved any more."""
         session, keeper = self.session, self.parts.keeper
-        _ = session.store_key  # a second try is to use the same
         record, wishes = session._take()
         set_cookie = None
         try:

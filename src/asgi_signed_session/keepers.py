@@ -17,7 +17,7 @@ from .errors import CookieTooLargeError
 from .ids import is_id, key_of, make_id
 from .lifetime import Lifetime
 from .payload import Codec
-from .record import NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
+from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import SessionEndedError, Store, pack, unpack
 
@@ -106,11 +106,12 @@ class CookieKeeper(BaseKeeper):
             if how == "renew":  # the cookie that the browser has still serves
                 return replace(record, due=False), None
             raise self._describe_size(content, set_cookie)
-        return record.saved(payload, issued_at), set_cookie
+        kept = Record(NO_CONTENT, record.metadata, payload, record.signed_at, issued_at, rejected=record.rejected)
+        return kept, set_cookie
 
     def drop(self, record: Record, secure: bool) -> Kept:
         """Has the browser forget the session."""
-        return record.dropped(), self._cookie.delete(secure)
+        return Record(NO_CONTENT, NO_METADATA, DELETED, rejected=record.rejected), self._cookie.delete(secure)
 
     def _describe_size(self, content: Mapping[str, Any], set_cookie: bytes) -> CookieTooLargeError:
         size = len(set_cookie)
@@ -181,7 +182,7 @@ class StoreKeeper(BaseKeeper):
 
         One that is late, and was cleared or renewed, lives on under an id that no cookie carries: it is dropped.
         """
-        wished = wishes.apply_to(record)
+        wished = record if wishes is NO_WISHES else wishes.apply_to(record)
         if record.id is not None and not wishes.ended:
             stored = await self._store.get(key_of(record.id))
             if stored is None:
@@ -205,7 +206,9 @@ class StoreKeeper(BaseKeeper):
         await self._store.put(key_of(session_id), pack(payload), ttl=seconds_left)
         if record.id is not None and record.id != session_id:
             await self._store.delete(key_of(record.id))
-        kept = wished.saved(payload, issued_at, session_id, end)
+        kept = Record(
+            NO_CONTENT, wished.metadata, payload, wished.signed_at, issued_at, False, record.rejected, session_id, end
+        )
         if how == "late":
             return kept, None
         return kept, self._cookie.write(self._keyring.sign(session_id.encode("ascii")), max_age, secure)
@@ -214,4 +217,4 @@ class StoreKeeper(BaseKeeper):
         """Deletes the record, and has the browser forget the id that led to it."""
         if record.id is not None:
             await self._store.delete(key_of(record.id))
-        return record.dropped(), self._cookie.delete(secure)
+        return Record(NO_CONTENT, NO_METADATA, DELETED, rejected=record.rejected), self._cookie.delete(secure)

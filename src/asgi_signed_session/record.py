@@ -31,18 +31,6 @@ class Record:
     id: str | None = None  # with a store: what the cookie carries; None: there is no record in the store
     end: int | None = None  # with a store: when the session is over; None: never
 
-    def saved(
-        self, payload: bytes, issued_at: int | None, session_id: str | None = None, end: int | None = None
-    ) -> Record:
-        """What takes its place once ``payload`` was saved."""
-        return Record(
-            NO_CONTENT, self.metadata, payload, self.signed_at, issued_at, False, self.rejected, session_id, end
-        )
-
-    def dropped(self) -> Record:
-        """What takes its place once the session has ended."""
-        return Record(NO_CONTENT, NO_METADATA, DELETED, rejected=self.rejected)
-
 
 REJECTED: Final[Mapping[Rejection | None, Record]] = {
     None: Record(NO_CONTENT, NO_METADATA),  # no cookie came
@@ -70,6 +58,14 @@ class Wishes:
         if not self.renewed:
             return replace(record, metadata=metadata, id=self.id or record.id)
         return replace(record, metadata=metadata, id=self.id, signed_at=None, issued_at=None)
+
+    def beyond(self, heard: Wishes) -> Wishes:
+        """What is left of these once those that were ``heard`` are met: the app may go on while a store is written."""
+        if self is heard:
+            return NO_WISHES
+        max_age = False if self.max_age == heard.max_age else self.max_age
+        renewed = self.renewed and not heard.renewed
+        return Wishes(max_age, renewed, self.ended and not heard.ended, self.id if renewed else None)
 
 
 NO_WISHES: Final = Wishes()

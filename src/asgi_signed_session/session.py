@@ -248,8 +248,8 @@ class Session(dict[str, Any]):
     def _settle(self, record: Record, wishes: Wishes) -> None:
         """Takes ``record`` as what was saved with those ``wishes``."""
         self._record = record
-        if self._wishes is wishes:
-            self._wishes = NO_WISHES
+        if self._wishes is not NO_WISHES:
+            self._wishes = self._wishes.beyond(wishes)
 
     def _give_up(self) -> None:
         """Takes what can't be saved as something that need not be tried again."""

@@ -10,7 +10,7 @@ from asgi_signed_session import SessionMiddleware
 from ..apps import app_that
 from ..conftest import KEY
 
-FULL = "full-size"  # a name with which a cookie can be of 4096 bytes: base64 grows by four
+FULL = "full-size-x"  # a name with which a Set-Cookie can be of 4096 bytes: base64 grows by four
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "defaults": {},
