@@ -45,7 +45,7 @@ def test_few_private_names_of_a_session_are_used_elsewhere_and_by_the_connection
     }
 
     assert {name for _, name in used} <= {"_give_up", "_is_changed", "_record", "_settle", "_state", "_take"}
-    assert {module for module, name in used} == {"connection", "middleware"}
+    assert {module for module, _ in used} == {"connection", "middleware"}
     assert [name for module, name in used if module == "middleware"] == ["_state"]
 
 
