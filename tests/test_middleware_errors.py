@@ -22,12 +22,16 @@ from .advice import FAILED, NO_HEADERS, TOO_LATE
 from .apps import Interrupted, app_that, app_with_error_page, visit
 from .browser import Browser, Response
 from .conftest import KEY, NOW, Wrap
+from .records import Records
 from .wire import DELETED, cookie, make_signer, set_cookie, sign, sign_payload
 
 pytestmark = pytest.mark.usefixtures("clock")
 
 ADA = {"user": "ada"}
 LOGGER = "asgi_signed_session"
+
+
+OLD_KEY = "an older key of enough bytes"
 
 
 def put(**content: Any) -> Callable[[Any], Any]:
@@ -761,3 +765,19 @@ def test_any_payload_signed_with_our_key_reaches_the_app_once_and_raises_nothing
     assert "$session" not in content
     assert (why is None) or (content == {} and why in {"bad-signature", "expired", "malformed"})
     assert loud == []
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
+def test_an_error_page_goes_out_where_what_cannot_be_saved_was_also_due_to_be_signed_anew(
+    run: Any, make_store: Callable[[], Any]
+) -> None:
+    store = make_store()
+    browser = Browser(SessionMiddleware(app_that(put(user="ada")), OLD_KEY, store=store), run=run)
+    browser.get()
+    app = app_with_error_page(put(user=object()))
+    browser.app = SessionMiddleware(app, KEY, fallbacks=[OLD_KEY], store=store)
+
+    response = browser.get()
+
+    assert (response.start["status"], response.all(b"set-cookie")) == (500, [])
+    assert response.body.startswith(b"UnserializableSessionError: session['user']: object is nothing")

@@ -191,7 +191,7 @@ class StoreKeeper(BaseKeeper):
                 try:
                     there = self.codec.read(unpack(stored), 0, outdated=False)
                 except BadData:  # the next request sees what has become of it
-                    return wished, None
+                    return replace(wished, due=False), None
                 content, wished = there.content, replace(wished, metadata=there.metadata)
         if how == "late" and (record.id is None or wished.id != record.id):
             return await self.drop(record, secure)

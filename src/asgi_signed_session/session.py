@@ -252,8 +252,9 @@ class Session(dict[str, Any]):
             self._wishes = self._wishes.beyond(wishes)
 
     def _give_up(self) -> None:
-        """Takes what can't be saved as something that need not be tried again."""
+        """Takes what can't be saved as something that need not be tried again: an error page is to go out."""
         self._take()
+        self._record = replace(self._record, due=False)
         if not isinstance(self._fingerprint, bytes):
             self._fingerprint = None
 
