@@ -106,7 +106,7 @@ class Connection:
         record, wishes = session._take()
         try:
             if owed == "delete":
-                record, self.set_cookie = keeper.drop(record, self._is_secure())
+                record, self.set_cookie = keeper.drop(wishes, record, self._is_secure())
             else:
                 record, self.set_cookie = keeper.keep(session, wishes, record, self._is_secure(), owed)
         except SessionError:
@@ -300,7 +300,7 @@ class StoredConnection(Connection):
         set_cookie = None
         try:
             if owed == "delete" or not session:
-                record, set_cookie = await keeper.drop(record, self._is_secure())
+                record, set_cookie = await keeper.drop(wishes, record, self._is_secure())
             else:
                 record, set_cookie = await keeper.keep(session, wishes, record, self._is_secure(), owed)
         except SessionEndedError as error:

@@ -17,7 +17,7 @@ from .errors import CookieTooLargeError
 from .ids import is_id, key_of, make_id
 from .lifetime import Lifetime
 from .payload import Codec
-from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
+from .record import DELETED, REJECTED, Metadata, Record, Rejection, Wishes
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import SessionEndedError, Store, pack, unpack
 
@@ -97,8 +97,7 @@ class CookieKeeper(BaseKeeper):
 
     def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion) -> Kept:
         """Signs ``content``. Raises ``SessionError``."""
-        if wishes is not NO_WISHES:
-            record = wishes.apply_to(record)
+        record = wishes.apply_to(record)
         metadata, max_age, _, issued_at = self._time(record)
         payload = self.codec.write(content, metadata)
         set_cookie = self._cookie.write(self._keyring.sign(b2a_base64(payload, newline=False)), max_age, secure)
@@ -106,12 +105,11 @@ class CookieKeeper(BaseKeeper):
             if how == "renew":  # the cookie that the browser has still serves
                 return replace(record, due=False), None
             raise self._describe_size(content, set_cookie)
-        kept = Record(NO_CONTENT, record.metadata, payload, record.signed_at, issued_at, rejected=record.rejected)
-        return kept, set_cookie
+        return record.saved(payload, issued_at), set_cookie
 
-    def drop(self, record: Record, secure: bool) -> Kept:
+    def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
         """Has the browser forget the session."""
-        return Record(NO_CONTENT, NO_METADATA, DELETED, rejected=record.rejected), self._cookie.delete(secure)
+        return wishes.apply_to(record).saved(DELETED), self._cookie.delete(secure)
 
     def _describe_size(self, content: Mapping[str, Any], set_cookie: bytes) -> CookieTooLargeError:
         size = len(set_cookie)
@@ -182,7 +180,7 @@ class StoreKeeper(BaseKeeper):
 
         One that is late, and was cleared or renewed, lives on under an id that no cookie carries: it is dropped.
         """
-        wished = record if wishes is NO_WISHES else wishes.apply_to(record)
+        wished = wishes.apply_to(record)
         if record.id is not None and not wishes.ended:
             stored = await self._store.get(key_of(record.id))
             if stored is None:
@@ -194,7 +192,7 @@ class StoreKeeper(BaseKeeper):
                     return replace(wished, due=False), None
                 content, wished = there.content, replace(wished, metadata=there.metadata)
         if how == "late" and (record.id is None or wished.id != record.id):
-            return await self.drop(record, secure)
+            return await self.drop(wishes, record, secure)
         metadata, max_age, seconds_left, issued_at = self._time(wished)
         now = int(self._keyring.read_clock())
         end = record.end if how == "late" else seconds_left and now + seconds_left
@@ -206,15 +204,13 @@ class StoreKeeper(BaseKeeper):
         await self._store.put(key_of(session_id), pack(payload), ttl=seconds_left)
         if record.id is not None and record.id != session_id:
             await self._store.delete(key_of(record.id))
-        kept = Record(
-            NO_CONTENT, wished.metadata, payload, wished.signed_at, issued_at, False, record.rejected, session_id, end
-        )
+        kept = wished.saved(payload, issued_at, session_id, end)
         if how == "late":
             return kept, None
         return kept, self._cookie.write(self._keyring.sign(session_id.encode("ascii")), max_age, secure)
 
-    async def drop(self, record: Record, secure: bool) -> Kept:
+    async def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
         """Deletes the record, and has the browser forget the id that led to it."""
         if record.id is not None:
             await self._store.delete(key_of(record.id))
-        return Record(NO_CONTENT, NO_METADATA, DELETED, rejected=record.rejected), self._cookie.delete(secure)
+        return wishes.apply_to(record).saved(DELETED), self._cookie.delete(secure)

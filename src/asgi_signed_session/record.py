@@ -31,6 +31,14 @@ class Record:
     id: str | None = None  # with a store: what the cookie carries; None: there is no record in the store
     end: int | None = None  # with a store: when the session is over; None: never
 
+    def saved(
+        self, payload: bytes, issued_at: int | None = None, session_id: str | None = None, end: int | None = None
+    ) -> Record:
+        """What takes its place once ``payload`` was saved."""
+        return Record(
+            NO_CONTENT, self.metadata, payload, self.signed_at, issued_at, False, self.rejected, session_id, end
+        )
+
 
 REJECTED: Final[Mapping[Rejection | None, Record]] = {
     None: Record(NO_CONTENT, NO_METADATA),  # no cookie came
@@ -52,12 +60,22 @@ class Wishes:
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
+        if self is NO_WISHES:
+            return record
         metadata = NO_METADATA if self.ended else record.metadata
         if self.max_age is not False:
             metadata = {**metadata, "max_age": self.max_age}
         if not self.renewed:
             return replace(record, metadata=metadata, id=self.id or record.id)
-        return replace(record, metadata=metadata, id=self.id, signed_at=None, issued_at=None)
+        return Record(
+            record.content,
+            metadata,
+            record.payload,
+            due=record.due,
+            rejected=record.rejected,
+            id=self.id,
+            end=record.end,
+        )
 
     def beyond(self, heard: Wishes) -> Wishes:
         """What is left of these once those that were ``heard`` are met: the app may go on while a store is written."""

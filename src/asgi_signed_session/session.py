@@ -116,6 +116,7 @@ class Session(dict[str, Any]):
             self.mark_modified()
         else:
             self._take()
+            self._record = replace(self._record, due=False)
             self._modified = False
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -78,17 +79,18 @@ def test_starsessions_around_ours_stores_its_own(caplog: pytest.LogCaptureFixtur
 
 
 @pytest.fixture
-def channels() -> Any:
+def channels() -> Generator[Any]:
     """Channels' middleware, with its session in a cookie."""
     pytest.importorskip("channels")
     from django.conf import settings
+    from django.test import override_settings
 
     if not settings.configured:
-        engine = "django.contrib.sessions.backends.signed_cookies"
-        settings.configure(SECRET_KEY=KEY, SESSION_ENGINE=engine, SESSION_COOKIE_NAME="theirs")
-    from channels.sessions import SessionMiddlewareStack
+        settings.configure()
+    with override_settings(SECRET_KEY=KEY, SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
+        from channels.sessions import SessionMiddlewareStack
 
-    return SessionMiddlewareStack
+        yield SessionMiddlewareStack
 
 
 def put_theirs(scope: Any) -> None:
@@ -99,7 +101,7 @@ def names_set(response: Response) -> list[bytes]:
     return sorted(line.partition(b"=")[0] for line in response.all(b"set-cookie"))
 
 
-@pytest.mark.parametrize(("connect", "written"), [(Browser.get, [b"theirs"]), (Browser.websocket, [])])
+@pytest.mark.parametrize(("connect", "written"), [(Browser.get, [b"sessionid"]), (Browser.websocket, [])])
 def test_channels_inside_ours_needs_a_scope_key_of_its_own(channels: Any, connect: Any, written: list[bytes]) -> None:
     """It takes any session that it finds for its own lazy one, and fails. It writes none on a websocket."""
     app = channels(app_that(put_theirs, headers=[]))
@@ -113,7 +115,7 @@ def test_channels_inside_ours_needs_a_scope_key_of_its_own(channels: Any, connec
 
 
 @pytest.mark.parametrize(
-    ("connect", "written"), [(Browser.get, [b"session", b"theirs"]), (Browser.websocket, [b"session"])]
+    ("connect", "written"), [(Browser.get, [b"session", b"sessionid"]), (Browser.websocket, [b"session"])]
 )
 def test_channels_around_ours_stores_its_own(channels: Any, connect: Any, written: list[bytes]) -> None:
     ours = SessionMiddleware(app_that(lambda scope: scope["session"].update(ADA)), KEY)
