@@ -83,10 +83,11 @@ def channels() -> Generator[Any]:
     """Channels' middleware, with its session in a cookie."""
     pytest.importorskip("channels")
     from django.conf import settings
-    from django.test import override_settings
 
     if not settings.configured:
-        settings.configure()
+        settings.configure(SECRET_KEY=KEY)
+    from django.test import override_settings
+
     with override_settings(SECRET_KEY=KEY, SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"):
         from channels.sessions import SessionMiddlewareStack
 
