@@ -228,7 +228,7 @@ def test_a_session_began_when_they_signed_it(
     clock.shift(60)
 
     browser = wrap(app_that(lambda scope: [scope["session"].issued_at, scope["session"].signed_at]), **options)
-    browser.cookies["session"] = value
+    browser.cookies[options.get("session_cookie", "session")] = value
 
     assert browser.get().json() == [NOW, NOW]
 
