@@ -6,10 +6,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
+from typing import Any
+
+import pytest
 
 import asgi_signed_session
 from asgi_signed_session import Session
 from asgi_signed_session.record import Record, Wishes
+
+from .crossings import count_crossings, read, trace, write
+from .records import Records
 
 PACKAGE = Path(asgi_signed_session.__file__).parent
 TREES = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
@@ -84,3 +90,14 @@ def test_functions_are_short() -> None:
 
     assert median(lengths) <= 7
     assert max(lengths) <= 40
+
+
+@pytest.mark.parametrize(
+    ("act", "make_store", "most"),
+    [(read, lambda: None, 10), (write, lambda: None, 20), (read, Records, 17), (write, Records, 31)],
+    ids=["cookie, read", "cookie, write", "store, read", "store, write"],
+)
+def test_one_request_does_not_go_to_and_fro_between_modules_more_than_it_did(
+    act: Any, make_store: Any, most: int
+) -> None:
+    assert count_crossings(trace(act, make_store())) <= most

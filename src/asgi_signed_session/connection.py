@@ -25,13 +25,15 @@ _NO_SESSION = (str, bytes, bytearray, int, float, complex, list, tuple, set, fro
 
 
 class Parts:
-    """What all connections of one middleware share."""
+    """What all connections of one middleware share. Raises ``TypeError`` for a scope key that can't be one."""
 
     __slots__ = ("https_only", "keeper", "marker", "scope_key")
 
     def __init__(self, scope_key: str, keeper: CookieKeeper | StoreKeeper, https_only: bool | None) -> None:
+        if not isinstance(scope_key, str) or not scope_key:
+            raise TypeError(f"scope_key={scope_key!r} must be a str that isn't empty; write scope_key='session'.")
         self.scope_key = scope_key
-        self.marker = f"asgi_signed_session.{scope_key}"  # of the connections that are open, the innermost first
+        self.marker = f"asgi_signed_session.{scope_key}"  # of the innermost connection that is open
         self.keeper: Any = keeper
         self.https_only = https_only
 

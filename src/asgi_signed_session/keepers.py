@@ -17,7 +17,7 @@ from .errors import CookieTooLargeError
 from .ids import is_id, key_of, make_id
 from .lifetime import Lifetime
 from .payload import Codec
-from .record import DELETED, REJECTED, Metadata, Record, Rejection, Wishes
+from .record import DELETED, NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import SessionEndedError, Store, pack, unpack
 
@@ -97,7 +97,8 @@ class CookieKeeper(BaseKeeper):
 
     def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion) -> Kept:
         """Signs ``content``. Raises ``SessionError``."""
-        record = wishes.apply_to(record)
+        if wishes is not NO_WISHES:
+            record = wishes.apply_to(record)
         metadata, max_age, _, issued_at = self._time(record)
         payload = self.codec.write(content, metadata)
         set_cookie = self._cookie.write(self._keyring.sign(b2a_base64(payload, newline=False)), max_age, secure)
@@ -180,7 +181,7 @@ class StoreKeeper(BaseKeeper):
 
         One that is late, and was cleared or renewed, lives on under an id that no cookie carries: it is dropped.
         """
-        wished = wishes.apply_to(record)
+        wished = record if wishes is NO_WISHES else wishes.apply_to(record)
         if record.id is not None and not wishes.ended:
             stored = await self._store.get(key_of(record.id))
             if stored is None:

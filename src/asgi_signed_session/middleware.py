@@ -52,8 +52,9 @@ class SessionMiddleware:
         scope_key: str = "session",
         store: Store | None = None,
     ) -> None:
-        _check_callable(app)
-        _check_scope_key(scope_key)
+        if not callable(app):
+            kind = type(app).__name__
+            raise TypeError(f"app must be an ASGI app, not a {kind}; write SessionMiddleware(app, secret_key).")
         ends = Lifetime(max_age, refresh_after, lifetime)
         cookie = SetCookie(session_cookie, path, same_site, https_only, domain, partitioned)
         keeping = cookie, Keyring(secret_key, session_cookie, fallbacks), Codec(serializer), ends
@@ -105,15 +106,3 @@ class SessionMiddleware:
             scope.pop(marker, None)
         else:
             connection.close(failed=False)
-
-
-def _check_callable(app: object) -> None:
-    if not callable(app):
-        raise TypeError(
-            f"app must be an ASGI app, not a {type(app).__name__}; write SessionMiddleware(app, secret_key)."
-        )
-
-
-def _check_scope_key(scope_key: object) -> None:
-    if not isinstance(scope_key, str) or not scope_key:
-        raise TypeError(f"scope_key={scope_key!r} must be a str that isn't empty; write scope_key='session'.")

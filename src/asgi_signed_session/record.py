@@ -60,8 +60,6 @@ class Wishes:
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
-        if self is NO_WISHES:
-            return record
         metadata = NO_METADATA if self.ended else record.metadata
         if self.max_age is not False:
             metadata = {**metadata, "max_age": self.max_age}
