@@ -1445,3 +1445,23 @@ def test_a_wish_of_another_task_while_the_session_is_written_is_heard_and_the_fi
     [(record, _)] = store.records.values()
     assert list(store.records) == [own_key(browser)]
     assert json.loads(json.loads(record)["session"]) == {**ADA, "$session": {"max_age": 60}}
+
+
+def test_a_second_try_to_write_a_session_under_a_new_id_leaves_one_record(run: Any, store: Records) -> None:
+    """The first wrote the new record and could not delete the old one."""
+    browser = Browser(SessionMiddleware(app_that(log_in), KEY, store=store), run=run)
+    browser.get()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].regenerate()
+        store.failing = {"delete"}
+        with pytest.raises(ConnectionError):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        store.failing = set()
+        scope["session"]["failed"] = True
+        await send({"type": "http.response.start", "status": 500, "headers": []})
+
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.get()
+
+    assert store.sessions == {own_key(browser): {**ADA, "failed": True}}

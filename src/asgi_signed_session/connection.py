@@ -299,6 +299,8 @@ class StoredConnection(Connection):
         """Saves the session, or says why it may not be saved any more."""
         session, keeper = self.session, self.parts.keeper
         record, wishes = session._take()
+        if (wishes.renewed or record.id is None) and session.store_key is not None:
+            record, wishes = session._take()  # with the id that it has now: a second try writes over the first
         set_cookie = None
         try:
             if owed == "delete" or not session:
