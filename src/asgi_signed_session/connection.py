@@ -32,10 +32,10 @@ class Parts:
     def __init__(self, scope_key: str, keeper: CookieKeeper | StoreKeeper, https_only: bool | None) -> None:
         if not isinstance(scope_key, str) or not scope_key:
             raise TypeError(f"scope_key={scope_key!r} must be a str that isn't empty; write scope_key='session'.")
-        self.scope_key = scope_key
-        self.marker = f"asgi_signed_session.{scope_key}"  # of the innermost connection that is open
+        self.scope_key: str = scope_key
+        self.marker: str = f"asgi_signed_session.{scope_key}"  # of the innermost connection that is open
         self.keeper: Any = keeper
-        self.https_only = https_only
+        self.https_only: bool | None = https_only
 
 
 class Connection:
@@ -252,6 +252,9 @@ class StoredConnection(Connection):
     """One connection whose session is kept in a store: reading and saving are awaited, and late changes saved."""
 
     __slots__ = ()
+
+    phase: Phase
+    session: Session
 
     async def serve(self, app: Any, headers: Any, receive: Any) -> None:
         """Reads the session, calls ``app`` and saves what it has changed."""

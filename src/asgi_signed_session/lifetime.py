@@ -24,9 +24,9 @@ class Lifetime:
     def __init__(
         self, max_age: Seconds | None, refresh_after: Seconds | None = None, lifetime: Seconds | None = None
     ) -> None:
-        self.max_age = read_seconds("max_age", max_age)
+        self.max_age: int | None = read_seconds("max_age", max_age)
         refresh_after = read_seconds("refresh_after", refresh_after)
-        self.lifetime = read_seconds("lifetime", lifetime)
+        self.lifetime: int | None = read_seconds("lifetime", lifetime)
         if refresh_after is not None and self.max_age is not None and refresh_after >= self.max_age:
             raise ValueError(
                 f"refresh_after={refresh_after} must be less than max_age={self.max_age}, or the session expires before"
