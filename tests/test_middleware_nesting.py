@@ -535,3 +535,23 @@ def test_a_retry_within_the_middleware_that_owns_the_session_keeps_it(visit: Any
     response = visit(session_in("b", retry_once(session_in("b", app_that(fails_at_first()))))).get()
 
     assert response.all(b"set-cookie") == [set_cookie({"tries": [1, 2]}, name="b")]
+
+
+def test_a_session_deleted_from_a_copied_scope_inside_a_second_middleware_is_cleared() -> None:
+    store = Records()
+
+    async def delete_late(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        del scope["session"]
+
+    inner = SessionMiddleware(delete_late, KEY, store=store)
+
+    async def copying(scope: Any, receive: Any, send: Any) -> None:
+        await inner(dict(scope), receive, send)
+
+    browser = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(user="ada")), KEY, store=store))
+    browser.get()
+    browser.app = SessionMiddleware(copying, KEY, store=store)
+    browser.get()
+
+    assert store.records == {}

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from base64 import b64decode
+from collections import ChainMap, OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -318,3 +321,65 @@ def test_ours_around_ours_is_not_warned_about(run: Any, said: Any) -> None:
     browser.connect(scope, [])  # finds what the first call has left there
 
     assert said() == []
+
+
+@pytest.mark.parametrize(
+    "make", [OrderedDict, UserDict, MappingProxyType, ChainMap, lambda content: defaultdict(list, content)]
+)
+def test_a_mapping_of_the_standard_library_in_place_of_the_session_is_the_apps(
+    wrap: Wrap, make: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(app_that(lambda scope: scope.update(session=make(ADA))))
+    browser.get()
+    browser.app = SessionMiddleware(app_that(lambda scope: dict(scope["session"])), KEY)
+
+    assert browser.get().json() == ADA
+    assert caplog.records == []
+
+
+def test_a_middleware_between_two_of_ours_finds_its_own_session_at_the_start_of_the_response() -> None:
+    theirs = TheirSession(THEIRS)
+    seen: list[Any] = []
+
+    def between(app: App) -> App:
+        async def middleware(scope: Any, receive: Any, send: Any) -> None:
+            async def look(message: Any) -> None:
+                seen.append(scope["session"])
+                await send(message)
+
+            scope["session"] = theirs
+            await app(scope, receive, look)
+
+        return middleware
+
+    inner = SessionMiddleware(app_that(lambda scope: scope["session"].update(ADA)), KEY, session_cookie="inner")
+    browser = Browser(SessionMiddleware(between(inner), KEY))
+    browser.get()
+
+    assert seen[0] is theirs
+    assert theirs == THEIRS
+    assert list(browser.cookies) == ["inner"]
+
+
+def test_after_the_accept_the_app_inside_finds_our_session_again() -> None:
+    theirs = TheirSession(THEIRS)
+    seen: list[Any] = []
+    inner = SessionMiddleware(app_that(lambda scope: None, late=lambda scope: seen.append(scope["session"])), KEY)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = theirs
+        await inner(scope, receive, send)
+        seen.append(scope["session"])
+
+    Browser(app).websocket()
+
+    assert type(seen[0]) is not TheirSession
+    assert isinstance(seen[0], Session)
+    assert seen[1] is theirs
+
+
+def test_a_scope_can_be_pickled_inside_the_app() -> None:
+    def pickle_scope(scope: Any) -> Any:
+        return dict(pickle.loads(pickle.dumps({key: scope[key] for key in scope if "session" in key}))["session"])  # noqa: S301
+
+    assert Browser(SessionMiddleware(app_that(pickle_scope), KEY)).get().json() == {}

@@ -177,6 +177,7 @@ class Visits(RuleBasedStateMachine):
         self.store = make_store()
         self.middleware = SessionMiddleware(self.app, KEY, store=self.store)
         self.cookie: str | None = None
+        self.left = False  # whether the cookie leads nowhere any more
         self.plain: dict[Any, Any] = {}
         self.connection: Coroutine[Any, Any, None]
         self.stage = "ended"
@@ -214,7 +215,6 @@ class Visits(RuleBasedStateMachine):
         self.touched = False
         self.before = copy.deepcopy(self.plain)
         self.cleared = False
-        self.left = False  # whether the cookie that went out leads nowhere any more
 
     @precondition(lambda self: self.stage != "ended")
     @rule(call_=calls)
@@ -290,6 +290,7 @@ class Visits(RuleBasedStateMachine):
         assert lines or not changed or (self.plain, self.cookie) == ({}, None)
         for line in lines:
             self.cookie = line.partition(";")[0].removeprefix("session=") if self.plain else None
+            self.left = False
             assert ("Max-Age=0" in line) == (self.plain == {})
         self.answered = copy.deepcopy(self.plain)
         self.stage = "answered"

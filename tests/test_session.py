@@ -27,6 +27,7 @@ from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 from .apps import app_that
 from .browser import Browser
 from .conftest import KEY
+from .records import Records
 from .wire import sign
 
 NOW = 1_800_000_000  # Unix seconds
@@ -1173,3 +1174,36 @@ def test_a_subclass_made_by_hand_stays_one() -> None:
     cart = Cart({"tea": 1})
 
     assert (type(cart), cart, cart.modified) == (Cart, {"tea": 1}, False)
+
+
+def test_two_sessions_that_nobody_has_touched_are_equal_where_their_content_is() -> None:
+    equal: list[bool] = []
+
+    def compare(scope: Any) -> None:
+        first, second = scope["session"], scope["other"]
+        first.get("user")
+        equal.append(first == second)
+
+    inner = SessionMiddleware(app_that(compare), KEY, scope_key="other")
+    browser = Browser(SessionMiddleware(inner, KEY))
+    value = sign({"user": "ada", "cart": ["tea"]})
+    browser.get(headers=[(b"cookie", f"session={value}".encode())])
+
+    assert equal == [True]
+
+
+@pytest.mark.parametrize("kind", ["cookie", "store"])
+def test_a_first_touch_that_comes_after_another_threads_changes_nothing(kind: str) -> None:
+    def touch_twice(scope: Any) -> Any:
+        session = scope["session"]
+        first_touch = session.mark_accessed  # of a session that nobody has read, as the slower thread finds it
+        session["seen"] = session.get("user")
+        first_touch()
+        return dict(session)
+
+    store = Records() if kind == "store" else None
+    browser = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(user="ada")), KEY, store=store))
+    browser.get()
+    browser.app = SessionMiddleware(app_that(touch_twice), KEY, store=store)
+
+    assert browser.get().json() == {"user": "ada", "seen": "ada"}

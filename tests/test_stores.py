@@ -773,14 +773,92 @@ def test_a_change_after_the_session_has_expired_is_reported(
     assert warnings(caplog) == [f"Session changes on '/ws' not saved: 'seen'. {ENDED}"]
 
 
-def test_a_late_replacement_ends_the_session_and_is_reported_as_no_cookie_leads_to_it(
-    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+def add_a_key_by_replacing(scope: Any) -> None:
+    scope["session"] = {**scope["session"], "seen": 1}
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        pytest.param(untouched, add_a_key_by_replacing, id="replaced late"),
+        pytest.param(untouched, lambda scope: scope.update(session={**ADA, "seen": 1}), id="replaced by less, late"),
+        pytest.param(
+            lambda scope: scope.update(session={"user": "ada"}),
+            lambda scope: scope["session"].update(seen=1),
+            id="replaced in time, changed late",
+        ),
+    ],
+)
+def test_a_late_replacement_changes_the_content_and_the_visitor_stays_signed_in(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture, early: Any, late: Any
 ) -> None:
-    browser = wrap(app_that(log_in, late=lambda scope: scope.update(session={"user": "bob"})), store=store)
+    browser = wrap(visit, store=store)
+    browser.get("/add")
+    browser.get("/login")
+    change_app(browser, early, store, late=late)
     browser.get()
 
-    assert store.sessions == {}
-    assert warnings(caplog) == [f"Session changes on '/' not saved: 'user'. {TOO_LATE}"]
+    assert [content["seen"] for content in store.sessions.values()] == [1]
+    change_app(browser, lambda scope: scope["session"].get("user"), store)
+    assert browser.get().json() == "ada"
+    assert warnings(caplog) == []
+
+
+def test_a_replacement_before_an_accept_that_takes_no_headers_changes_the_content(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    change_app(browser, add_a_key_by_replacing, store)
+    browser.websocket(asgi={"version": "3.0", "spec_version": "2.0"})
+
+    assert store.sessions == {own_key(browser): {**ADA, "seen": 1}}
+
+
+def test_a_late_change_that_fails_or_is_cancelled_leaves_the_scope_as_after_any_call(store: Records) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        scope["session"]["seen"] = 1
+
+    async def send(message: Any) -> None:
+        pass
+
+    browser = Browser(SessionMiddleware(app_that(log_in), KEY, store=store))
+    browser.get()
+    scope = {"type": "http", "path": "/", "headers": browser.headers()}
+    middleware = SessionMiddleware(app, KEY, store=store)
+    store.failing = {"put"}
+    with pytest.raises(ConnectionError):
+        asyncio.run(middleware(scope, None, send))
+    store.failing = set()
+    asyncio.run(middleware(scope, None, send))
+
+    assert store.sessions == {own_key(browser): {**ADA, "seen": 1}}
+
+
+@pytest.mark.parametrize("wish", [lambda s: s.regenerate(), lambda s: (s.clear(), s.update(ADA))])
+def test_a_wish_that_is_repeated_while_the_store_is_writing_is_one_more_wish(store: Records, wish: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async def wish_again() -> None:
+            store.before.clear()
+            wish(scope["session"])
+
+        wish(scope["session"])
+        store.before = {"put": wish_again}
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.start", "status": 200})
+
+    browser = Browser(SessionMiddleware(app_that(log_in), KEY, store=store))
+    browser.get()
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    response = browser.get()
+
+    ids = [
+        read_id(value.decode().partition(";")[0].removeprefix("session="))
+        for message in response.messages
+        for name, value in message["headers"]
+        if name == b"set-cookie"
+    ]
+    assert len(set(ids)) == 2
+    assert store.sessions == {key_of(ids[-1]): ADA}
 
 
 def test_a_late_replacement_that_is_no_mapping_is_reported_and_the_record_left(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from .caching import add_session_headers
@@ -21,6 +23,8 @@ Phase = Literal["open", "started", "closed"]  # "started": the headers are out, 
 ABSENT: Final[Any] = object()  # there was nothing under the scope key
 
 _SECURE_SCHEMES = frozenset({"https", "wss"})
+# What an app may put in the session's place; another type is another middleware's.
+_MAPPINGS = frozenset({dict, ChainMap, Counter, OrderedDict, UserDict, MappingProxyType, defaultdict})
 _NO_SESSION = (str, bytes, bytearray, int, float, complex, list, tuple, set, frozenset)
 
 
@@ -58,11 +62,9 @@ class Connection:
     session: Session
     set_cookie: bytes | None  # what has gone to the browser: it goes again if the app starts once more
 
-    def __deepcopy__(self, _memo: object) -> Connection:
-        """A scope that is copied wholly starts again from its cookie."""
-        copy = Connection()
-        copy.outer, copy.phase = (), "closed"
-        return copy
+    def __reduce__(self) -> tuple[Callable[[], Connection], tuple[()]]:
+        """A scope that is copied wholly, or pickled, starts again from its cookie."""
+        return _make_closed, ()
 
     # Not async: a coroutine more for each message would cost 0.1 µs.
     def send(self, message: Message) -> Awaitable[None]:
@@ -125,22 +127,36 @@ class Connection:
         """Makes note of what stands under the scope key, to put it back."""
         if self.outer:
             self.outer[0].take_replacement()  # while it can be seen
-            self.before = self.scope.get(self.parts.scope_key, ABSENT)
-            return
-        before = self.scope.get(self.parts.scope_key)
+        before = self.scope.get(self.parts.scope_key, ABSENT)
         kind = type(before)  # alone: another's may do anything when it is asked for more
-        if before is None or issubclass(kind, Session):  # left by an earlier call
+        if before is ABSENT or before is None or issubclass(kind, Session):
+            if self.outer:  # otherwise it was left by an earlier call
+                self.before = before
             return
-        report_other_outside(self.parts.scope_key, kind)
-        self.before, send = before, self.pass_on
+        self.before = before
+        if not (self.outer and kind in _MAPPINGS):  # what the app has put in the place of the outer one's session
+            report_other_outside(self.parts.scope_key, kind)
+            self.pass_on = self._show_what_was_before(self.pass_on)
+
+    def _show_what_was_before(self, send: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
+        """``send``, which finds the scope as the middleware around this one has left it."""
+        scope, keys = self.scope, (self.parts.scope_key, self.parts.marker)
+        answered = False
 
         async def pass_on(message: Message) -> None:
-            # For good: a BaseHTTPMiddleware between us and the other passes it on when this send has returned.
-            if START_OF[message["type"]] is not None:
+            nonlocal answered
+            if START_OF[message["type"]] == "response":
+                # For good: a BaseHTTPMiddleware passes it on only after this send has returned.
+                answered = True
+            inside = [scope.get(key, ABSENT) for key in keys]
+            if not answered or START_OF[message["type"]] is not None:
                 self._put_back()
             await send(message)
+            if not answered:
+                for key, value in zip(keys, inside, strict=True):
+                    _put(scope, key, value)
 
-        self.pass_on = pass_on
+        return pass_on
 
     def _put_back(self) -> None:
         """Has the scope as it was before this connection, but for a session that hid nothing."""
@@ -149,17 +165,22 @@ class Connection:
             scope[parts.marker] = self.outer[0]
         else:
             scope.pop(parts.marker, None)
-        if self.before is not ABSENT:
-            scope[parts.scope_key] = self.before
-        elif self.outer:
-            scope.pop(parts.scope_key, None)
+        if self.outer or self.before is not ABSENT:
+            _put(scope, parts.scope_key, self.before)
+        elif type(scope.get(parts.scope_key)) in _MAPPINGS:  # or another call would take it for another's
+            scope[parts.scope_key] = self.session
 
     def close(self, failed: bool) -> None:
         """Warns of what has changed since the cookie went out; ``failed``: the app has."""
-        if self._may_have_changed():
-            self._take_late_replacement()
-            if self.session._is_changed():
-                self._report(why_unsaved(self.scope, failed))
+        try:
+            if self._may_have_changed():
+                self._take_late_replacement(self.scope)
+                if self.session._is_changed():
+                    self._report(why_unsaved(self.scope, failed))
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         self.phase = "closed"
         self._put_back()
 
@@ -167,18 +188,18 @@ class Connection:
         session = self.session
         return session._state not in (None, "read") or self.scope.get(self.parts.scope_key) is not session
 
-    def take_replacement(self) -> None:
+    def take_replacement(self, scope: Scope | None = None) -> None:
         """Gives the session the content of what the app has put in its place. Raises ``SessionError``."""
-        scope_key = self.parts.scope_key
-        replacement = self.scope.get(scope_key)
-        if replacement is self.session or not self._is_innermost():
+        scope, scope_key = scope or self.scope, self.parts.scope_key
+        replacement = scope.get(scope_key)
+        if replacement is self.session or scope.get(self.parts.marker) is not self:
             return
         # Its type alone: another's may do anything when it is asked for more.
         kind = type(replacement)
         # Some frameworks have an object for no value: Litestar's clear_session() leaves a class or a member of an enum.
         if replacement is None or issubclass(kind, (type, Enum)):
             self._replace({})
-        elif kind is dict or issubclass(kind, Session):
+        elif kind in _MAPPINGS or issubclass(kind, Session):
             # Starlette before 1.0, inside ours, puts an empty dict there for a visitor whom it doesn't know.
             if replacement or kind is not dict or self.session.accessed:
                 self._replace(replacement)
@@ -192,21 +213,23 @@ class Connection:
                 " put a dict there, or delete the key to clear the session."
             )
 
-    def _is_innermost(self) -> bool:
-        return self.scope.get(self.parts.marker) is self
-
     def _replace(self, content: Mapping[str, Any]) -> None:
+        """What the app has put in the session's place is a session of its own, where a cookie can still lead to it."""
         session = self.session
         same = content.keys() == session.keys() and all(content[key] is session[key] for key in content)
         if same and (content or session.rejected is None):
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
-        session.clear()
+        if content and self.phase == "started":
+            for key in session.keys() - content.keys():
+                del session[key]
+        else:
+            session.clear()
         session.update(content)
 
-    def _take_late_replacement(self) -> None:
+    def _take_late_replacement(self, scope: Scope) -> None:
         try:
-            self.take_replacement()
+            self.take_replacement(scope)
         except SessionError as error:
             report_refused(self.scope, error)
 
@@ -222,22 +245,33 @@ class Connection:
     async def call_inside(self, around: tuple[Connection, ...], app: Any, scope: Any, receive: Any, send: Any) -> None:
         """Calls ``app``, which is inside a second middleware with this one's cookie, with this connection's session."""
         innermost = around[0]
-        if innermost is self:
+        if innermost is self and scope is self.scope:
             await app(scope, receive, send)
             return
         scope_key, marker, outer = self.parts.scope_key, self.parts.marker, self.outer
-        innermost.take_replacement()  # while it can be seen
+        innermost.take_replacement(scope)  # while it can be seen
         before = scope.get(scope_key, ABSENT)
         self.outer = tuple(connection for connection in around if connection is not self)
         scope[marker], scope[scope_key] = self, self.session
         try:
             await app(scope, receive, send)
         finally:
-            self._take_late_replacement()
+            self._take_late_replacement(scope)  # a copy of this connection's scope may be gone by then
             self.outer, scope[marker] = outer, innermost
-            scope.pop(scope_key, None)
-            if before is not ABSENT:
-                scope[scope_key] = before
+            _put(scope, scope_key, before)
+
+
+def _make_closed() -> Connection:
+    connection = Connection()
+    connection.outer, connection.phase = (), "closed"
+    return connection
+
+
+def _put(scope: Scope, key: str, value: Any) -> None:
+    if value is ABSENT:
+        scope.pop(key, None)
+    else:
+        scope[key] = value
 
 
 def find_open(scope: Scope, marker: str) -> tuple[Connection, ...]:
@@ -271,16 +305,19 @@ class StoredConnection(Connection):
             self.phase = "open"
             raise
         finally:
-            if self._may_have_changed():
-                await self._save_late(failed=failed and self.phase == "open")
-            self.phase = "closed"
-            self._put_back()
+            try:
+                if self._may_have_changed():
+                    await self._save_late(failed=failed and self.phase == "open")
+            finally:
+                self._leave()
 
     async def send(self, message: Message) -> None:  # both are awaited
         start = START_OF[message["type"]]
         if start is not None:
-            self.phase = "started"
+            if start == "accept" and not accept_takes_headers(self.scope):
+                self.phase = "started"
             owed = self._find_owed(start)
+            self.phase = "started"
             if owed in SAVING:
                 why = await self._save_stored(owed)
                 if why is not None:
@@ -293,7 +330,7 @@ class StoredConnection(Connection):
 
     async def _save_late(self, failed: bool = False) -> None:
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
-        self._take_late_replacement()
+        self._take_late_replacement(self.scope)
         if self.session._is_changed():
             why = None if failed else await self._save_stored("late")
             self._report(why or why_unsaved(self.scope, failed))

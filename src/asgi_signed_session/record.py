@@ -54,8 +54,9 @@ class Wishes:
     """What an app has asked of its session beyond its content."""
 
     max_age: int | Literal[False] | None = False  # of the session's own, in seconds; False: the one that it has
-    renewed: bool = False  # it begins anew, with a new id
-    ended: bool = False  # nothing of what was read stays; a cookie that was rejected is deleted
+    # How often it was asked: it may be again while a store is written.
+    renewed: int = 0  # it begins anew, with a new id
+    ended: int = 0  # nothing of what was read stays; a cookie that was rejected is deleted
     id: str | None = None  # the new id, once somebody has asked for it
 
     def apply_to(self, record: Record) -> Record:
@@ -80,8 +81,8 @@ class Wishes:
         if self is heard:
             return NO_WISHES
         max_age = False if self.max_age == heard.max_age else self.max_age
-        renewed = self.renewed and not heard.renewed
-        return Wishes(max_age, renewed, self.ended and not heard.ended, self.id if renewed else None)
+        renewed = self.renewed - heard.renewed
+        return Wishes(max_age, renewed, self.ended - heard.ended, self.id if renewed else None)
 
 
 NO_WISHES: Final = Wishes()

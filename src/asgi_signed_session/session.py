@@ -177,13 +177,13 @@ class Session(dict[str, Any]):
 
         Call it at login.
         """
-        self._wishes = replace(self._wishes, renewed=True, id=None)
+        self._wishes = replace(self._wishes, renewed=self._wishes.renewed + 1, id=None)
         self.mark_modified()
 
     def clear(self) -> None:
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
         super().clear()
-        self._wishes = Wishes(ended=True, renewed=True)
+        self._wishes = Wishes(renewed=self._wishes.renewed + 1, ended=self._wishes.ended + 1)
         if self._record.rejected is not None and self._record.payload is None:
             # The app wants nothing of what came: let the browser forget it, unless there will be another cookie.
             self._record = replace(self._record, payload=DELETED)
@@ -239,11 +239,14 @@ class Session(dict[str, Any]):
 
     def _take(self) -> tuple[Record, Wishes]:
         """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
+        # First of all: another thread may change it while its values are looked at.
+        changed, self._state = self._state == "changed", "read"
         before = self._fingerprint
         after = self._fingerprint = None if _is_flat(self) else _freeze(list(self.values()))
-        if self._state == "changed" or before != after:
+        if changed or before != after:
             self._modified = True
-        self._state = "read" if after is None else "lent"
+        if after is not None and self._state == "read":
+            self._state = "lent"
         return self._record, self._wishes
 
     def _settle(self, record: Record, wishes: Wishes) -> None:
@@ -333,7 +336,10 @@ class UnreadSession(Session):
         except AttributeError:  # type(session)(...), as dataclasses.asdict makes it
             self._fill_by_hand(dict(dict.items(self)))
             return
-        record = keeper.open(self._source)
+        source = self._source
+        if self.__class__ is not UnreadSession:  # another thread has read it since the caller looked
+            return
+        record = keeper.open(source)
         content = record.content
         kind = Session if _IMMUTABLE.issuperset(map(type, content.values())) else UnlentSession
         # Two threads may do this at once, and the first may have changed the session before the second is here. A lock
@@ -375,6 +381,9 @@ def _lend_first(name: str) -> Callable[..., Any]:
     method = getattr(Session, name)
 
     def lend_first(self: UnlentSession, /, *args: Any, **kwargs: Any) -> Any:
+        for other in args:  # of a comparison or a merge
+            if isinstance(other, UnreadSession):
+                other.mark_accessed()
         _lend(self)
         return method(self, *args, **kwargs)
 
