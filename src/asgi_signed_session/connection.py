@@ -149,8 +149,7 @@ class Connection:
                 # For good: a BaseHTTPMiddleware passes it on only after this send has returned.
                 answered = True
             inside = [scope.get(key, ABSENT) for key in keys]
-            if not answered or START_OF[message["type"]] is not None:
-                self._put_back()
+            self._put_back()
             await send(message)
             if not answered:
                 for key, value in zip(keys, inside, strict=True):
