@@ -9,7 +9,7 @@ import json
 import logging
 import pickle
 from base64 import b64decode
-from collections import ChainMap, OrderedDict, UserDict, defaultdict
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
@@ -324,7 +324,7 @@ def test_ours_around_ours_is_not_warned_about(run: Any, said: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [OrderedDict, UserDict, MappingProxyType, ChainMap, lambda content: defaultdict(list, content)]
+    "make", [Counter, OrderedDict, UserDict, MappingProxyType, ChainMap, lambda content: defaultdict(list, content)]
 )
 def test_a_mapping_of_the_standard_library_in_place_of_the_session_is_the_apps(
     wrap: Wrap, make: Any, caplog: pytest.LogCaptureFixture

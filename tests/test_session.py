@@ -1176,7 +1176,7 @@ def test_a_subclass_made_by_hand_stays_one() -> None:
     assert (type(cart), cart, cart.modified) == (Cart, {"tea": 1}, False)
 
 
-def test_two_sessions_that_nobody_has_touched_are_equal_where_their_content_is() -> None:
+def test_a_session_with_nested_values_equals_one_that_nobody_has_touched_where_their_content_is_the_same() -> None:
     equal: list[bool] = []
 
     def compare(scope: Any) -> None:

@@ -813,7 +813,7 @@ def test_a_replacement_before_an_accept_that_takes_no_headers_changes_the_conten
     assert store.sessions == {own_key(browser): {**ADA, "seen": 1}}
 
 
-def test_a_late_change_that_fails_or_is_cancelled_leaves_the_scope_as_after_any_call(store: Records) -> None:
+def test_a_late_change_that_the_store_refuses_leaves_the_scope_as_after_any_call(store: Records) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
         scope["session"]["seen"] = 1

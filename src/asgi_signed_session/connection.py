@@ -129,12 +129,11 @@ class Connection:
             self.outer[0].take_replacement()  # while it can be seen
         before = self.scope.get(self.parts.scope_key, ABSENT)
         kind = type(before)  # alone: another's may do anything when it is asked for more
-        if before is ABSENT or before is None or issubclass(kind, Session):
-            if self.outer:  # otherwise it was left by an earlier call
-                self.before = before
-            return
-        self.before = before
-        if not (self.outer and kind in _MAPPINGS):  # what the app has put in the place of the outer one's session
+        is_ours = before is ABSENT or before is None or issubclass(kind, Session)
+        if self.outer or not is_ours:  # otherwise it was left by an earlier call
+            self.before = before
+        is_the_apps = bool(self.outer) and kind in _MAPPINGS  # in the place of the outer one's session
+        if not is_ours and not is_the_apps:
             report_other_outside(self.parts.scope_key, kind)
             self.pass_on = self._show_what_was_before(self.pass_on)
 
@@ -145,9 +144,8 @@ class Connection:
 
         async def pass_on(message: Message) -> None:
             nonlocal answered
-            if START_OF[message["type"]] == "response":
-                # For good: a BaseHTTPMiddleware passes it on only after this send has returned.
-                answered = True
+            # Then for good: a BaseHTTPMiddleware passes it on only after this send has returned.
+            answered = answered or START_OF[message["type"]] == "response"
             inside = [scope.get(key, ABSENT) for key in keys]
             self._put_back()
             await send(message)
@@ -160,10 +158,7 @@ class Connection:
     def _put_back(self) -> None:
         """Has the scope as it was before this connection, but for a session that hid nothing."""
         scope, parts = self.scope, self.parts
-        if self.outer:
-            scope[parts.marker] = self.outer[0]
-        else:
-            scope.pop(parts.marker, None)
+        _put(scope, parts.marker, self.outer[0] if self.outer else ABSENT)
         if self.outer or self.before is not ABSENT:
             _put(scope, parts.scope_key, self.before)
         elif type(scope.get(parts.scope_key)) in _MAPPINGS:  # or another call would take it for another's
