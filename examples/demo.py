@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from asgi_signed_session import CookieTooLargeError, Session, SessionMiddleware
-from asgi_signed_session.stores import Store
+from asgi_signed_session.stores import SQLiteStore, Store
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -45,7 +45,7 @@ MAX_NAME = 40  # characters
 
 Form = dict[str, str]
 
-SESSIONS = Path(__file__).parent.parent / ".demo-sessions"  # of --store disk
+SESSIONS = Path(__file__).parent.parent / ".demo-sessions.db"  # of --store sqlite
 
 IN_COOKIE = "in one signed cookie. The server keeps nothing"
 IN_STORE = "on the server. The cookie carries a signed random id"
@@ -314,17 +314,15 @@ def create_app(store: Store | None = None) -> SessionMiddleware:
 
 
 def open_store(where: str) -> Store:
-    """Make the store that ``--store`` names. Its module is an extra, imported where it is used."""
+    """Make the store that ``--store`` names."""
     kind, _, rest = where.partition(":")
-    if kind == "disk":
-        from key_value.aio.stores.disk import DiskStore
-
-        return DiskStore(directory=rest or SESSIONS)
+    if kind == "sqlite":
+        return SQLiteStore(rest or SESSIONS)
     if kind in {"redis", "rediss"}:
-        from key_value.aio.stores.redis import RedisStore
+        from asgi_signed_session.stores import RedisStore  # needs redis-py
 
-        return RedisStore(url=where, default_collection="sessions")
-    raise argparse.ArgumentTypeError(f"{where!r} is neither disk nor disk:FOLDER nor redis://HOST:PORT")
+        return RedisStore(where)
+    raise argparse.ArgumentTypeError(f"{where!r} is neither sqlite nor sqlite:FILE nor redis://HOST:PORT")
 
 
 def open_socket(port: int) -> socket.socket:
@@ -339,7 +337,7 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A page that shows a signed session living.")
     parser.add_argument("--port", type=int, default=PORT, help=f"port to try first (default {PORT})")
     parser.add_argument(
-        "--store", type=open_store, help="keep the sessions on the server: disk, disk:FOLDER or redis://HOST:PORT"
+        "--store", type=open_store, help="keep the sessions on the server: sqlite, sqlite:FILE or redis://HOST:PORT"
     )
     parser.add_argument("--https", action="store_true", help="serve https, with --certfile and --keyfile")
     parser.add_argument("--certfile", help="certificate in PEM")

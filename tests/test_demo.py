@@ -280,8 +280,8 @@ def test_sessions_outlive_a_restart_of_the_demo_as_long_as_their_key_is_known(
         assert read_page(client.get("/")).visits == visits
 
 
-def test_the_demos_sessions_on_disk_outlive_a_restart(tmp_path: Path) -> None:
-    store = f"--store=disk:{tmp_path}"
+def test_the_demos_sessions_in_a_file_outlive_a_restart(tmp_path: Path) -> None:
+    store = f"--store=sqlite:{tmp_path}/sessions.db"
     with run_demo(KEY, store) as server, browse(server) as client:
         client.get("/")
         cookie = client.cookies["session"]
@@ -299,7 +299,7 @@ def test_the_demo_says_which_stores_it_knows() -> None:
 
     assert refusal.returncode == 2
     assert refusal.stderr.splitlines()[-1] == (
-        "demo.py: error: argument --store: 'postgres' is neither disk nor disk:FOLDER nor redis://HOST:PORT"
+        "demo.py: error: argument --store: 'postgres' is neither sqlite nor sqlite:FILE nor redis://HOST:PORT"
     )
 
 

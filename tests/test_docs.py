@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import inspect
 import json
 import logging
@@ -20,10 +22,11 @@ from asgi_signed_session.__main__ import main
 from .apps import app_that, show_session, visit
 from .browser import Browser
 from .conftest import KEY, NOW
+from .intents import INTENTS, MEANWHILE, TABLE, play, show
 from .pages import PAGES, Names, find_blocks, read_console, run_in_page, run_page
 from .records import Records, key_of, read_id
 from .servers import browse, running
-from .wire import read_payload, set_cookie, sign
+from .wire import make_signer, read_payload, set_cookie, sign
 
 WIRE_FORMAT = PAGES["explanation/wire-format.md"]
 VALUE, STORED, RECORD = (text.strip() for text in find_blocks(WIRE_FORMAT, "text"))
@@ -79,12 +82,10 @@ def test_no_command_is_shown_that_nothing_here_knows_of() -> None:
 
 
 def test_every_extra_that_is_named_exists() -> None:
-    (listed,) = re.findall(r"^there: ((`\w+`[,.]\s*)+)", PAGES["how-to/server-side.md"], re.MULTILINE)
     installed = {name for page in PAGES for name in re.findall(r"asgi-signed-session\[(\w+)\]", PAGES[page])}
     extras = set(metadata("asgi-signed-session").get_all("Provides-Extra") or [])
 
-    assert set(re.findall(r"\w+", listed[0])) == extras
-    assert installed <= extras
+    assert installed == extras
 
 
 @pytest.mark.parametrize("block", APPS, ids=["raw", "starlette", "fastapi", "quart"])
@@ -140,6 +141,8 @@ def test_the_events_are_logged_as_the_table_says(caplog: pytest.LogCaptureFixtur
     caplog.set_level(logging.DEBUG, "asgi_signed_session")
     app = SessionMiddleware(app_that(show_session, late=lambda scope: scope["session"].update(a=1)), KEY)
     Browser(app, cookies={"session": "forged"}).get("/page")
+    play(INTENTS["set"], MEANWHILE["ended"])
+    play(INTENTS["set"], MEANWHILE["the same key"])
 
     events = read_events()
     logged = [(record.name, record.levelname) for record in caplog.records]
@@ -153,6 +156,8 @@ def test_the_events_are_logged_as_the_table_says(caplog: pytest.LogCaptureFixtur
     assert extra == [
         {"event": "session.rejected", "reason": "bad-signature"},
         {"event": "session.unsaved", "path": "/page", "keys": ["a"]},
+        {"event": "session.ended", "path": "/", "keys": ["a"]},
+        {"event": "session.merged", "keys": ["a"]},
     ]
 
 
@@ -230,10 +235,20 @@ def test_with_a_store_the_value_signs_an_id_whose_hash_is_the_key() -> None:
     assert key_of(read_id(STORED)) == RECORD
 
 
-def test_a_record_is_the_payload_as_text() -> None:
+def test_a_record_is_laid_out_as_the_table_says() -> None:
     store = Records()
-    Browser(SessionMiddleware(visit, KEY, store=store)).get("/login")
+    browser = Browser(SessionMiddleware(visit, KEY, store=store))
+    with time_machine.travel(NOW, tick=False):
+        browser.get("/login")
 
-    [(record, _)] = store.records.values()
+    [(key, (record, _))] = store.records.items()
+    proof = read_id(browser.cookies["session"])[22:].encode()
+    own_key = hmac.digest(make_signer().derive_key(), b"asgi-signed-session.record", "sha256")
+    assert record[40:56] == hashlib.sha256(proof).digest()[:16]
+    assert int.from_bytes(record[56:64], "big") == NOW + 14 * 86400
+    assert record[64:] == b'{"user":"ada"}'
+    assert record[:32] == hmac.digest(own_key, key.encode() + record[32:], "sha256")
 
-    assert json.loads(record) == {"session": '{"user":"ada"}'}
+
+def test_the_table_of_requests_at_the_same_time_is_the_one_that_the_tests_play() -> None:
+    assert show(TABLE) in PAGES["how-to/parallel-requests.md"]

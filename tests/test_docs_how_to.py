@@ -11,6 +11,8 @@ import pytest
 import time_machine
 
 from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session.stores import MemoryStore
+from asgi_signed_session.stores.conformance import CHECKS
 
 from .apps import app_that, show_session, visit
 from .browser import Browser
@@ -242,16 +244,17 @@ def test_each_session_is_saved_in_its_own_cookie(names: Names) -> None:
     ]
 
 
-def test_sessions_on_disk_outlive_a_restart(names: Names) -> None:
+def test_sessions_in_a_file_outlive_a_restart(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     names["app"] = visit
     browser = Browser(visit)
     answers = []
 
     for path in ("/login", "/whoami"):
-        started = run_in_page("how-to/server-side.md", "DiskStore", dict(names))
+        started = run_in_page("how-to/server-side.md", "SQLiteStore(", dict(names))
         browser.app = started["app"]
         answers.append(browser.get(path).json())
-        asyncio.run(started["store"].close())
+        started["store"].close()
 
     assert answers == [None, {"user": "ada"}]
 
@@ -263,7 +266,7 @@ def test_a_device_is_listed_and_can_be_ended(names: Names) -> None:
 
     def act(scope: Any) -> Any:
         if scope["path"] != "/":
-            names["log_in"](scope["session"], user, scope["path"])
+            names["log_in_device"](scope["session"], user, scope["path"])
         return [names["list_devices"](scope["session"], user), *show_session(scope)]
 
     app = SessionMiddleware(app_that(act), KEY, store=store)
@@ -273,7 +276,7 @@ def test_a_device_is_listed_and_can_be_ended(names: Names) -> None:
 
     on_phone = {"device": "/phone", "since": NOW, "this_one": True}
     on_laptop = {"device": "/laptop", "since": NOW, "this_one": False}
-    assert phone.get().json() == [[on_phone, on_laptop], {"user_id": 42}, None]
+    assert phone.get().json() == [[on_phone, on_laptop], {}, None]
     [lost, _] = user["sessions"]
     asyncio.run(names["log_out_device"](store, user, lost))
     assert phone.get().json()[1:] == [{}, "expired"]
@@ -290,6 +293,32 @@ def test_nobody_ends_a_session_that_is_not_theirs(names: Names) -> None:
     asyncio.run(names["log_out_device"](store, {"id": 7, "sessions": {}}, session_id))
 
     assert browser.get("/whoami").json() == {"user": "ada"}
+
+
+def test_who_signs_in_keeps_what_they_had_and_has_a_new_id(names: Names) -> None:
+    run_in_page("how-to/server-side.md", "def log_in(", names)
+    store = Records()
+
+    def act(scope: Any) -> Any:
+        if scope["path"] == "/log-in":
+            names["log_in"](scope["session"], {"id": 42, "name": "Ada"})
+        else:
+            scope["session"].setdefault("cart", ["tea"])
+        return [scope["session"].principal, *show_session(scope)]
+
+    browser = Browser(SessionMiddleware(app_that(act), KEY, store=store))
+    browser.get()
+    before = browser.cookies["session"]
+
+    assert browser.get("/log-in").json() == ["42", {"cart": ["tea"], "name": "Ada"}, None]
+    assert browser.cookies["session"] != before
+
+
+def test_a_store_may_be_tried_with_the_tests_of_ours(names: Names) -> None:
+    names["store"] = MemoryStore()
+    run_in_page("how-to/server-side.md", "CHECKS", names)
+
+    asyncio.run(names["test_my_store"](CHECKS[0]))
 
 
 def test_a_dict_is_a_store(names: Names) -> None:

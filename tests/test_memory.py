@@ -153,7 +153,7 @@ def open_websocket(act: Callable[[Session], object], content: dict[str, Any], st
 def find_large(session: Session, scope: Any) -> list[Any]:
     """All text and bytes of more than 500 that the connection and ``session`` hold alive and ``scope`` would not."""
     connection = scope["asgi_signed_session.session"]
-    known = {id(scope["headers"]), id(connection.parts.keeper)}  # what others hold anyway
+    known = {id(scope["headers"]), id(connection.parts.keeper), id(connection)}  # what others hold anyway
     seen: dict[int, Any] = {}
     unknown: list[Any] = [session, connection.set_cookie]
     while unknown:
@@ -168,7 +168,13 @@ def show(things: list[Any]) -> list[str]:
     """Each thing by what it is."""
     payloads = [json.dumps(content, separators=(",", ":")).encode() for content in (FLAT, NESTED)]
     names: dict[Any, str] = {BIG: "value", **dict.fromkeys(payloads, "payload")}
-    return sorted(names.get(thing, "set-cookie" if thing[:8] == b"session=" else "fingerprint") for thing in things)
+    return sorted(names.get(thing) or guess(thing) for thing in things)
+
+
+def guess(thing: Any) -> str:
+    if thing[:8] == b"session=":
+        return "set-cookie"
+    return "record" if thing.endswith(b"}") else "fingerprint"
 
 
 def touch(session: Session) -> None:
@@ -192,15 +198,16 @@ def clear(session: Session) -> None:
 
 
 # The payload tells at the end which keys have changed since; the fingerprint, whether one has; the Set-Cookie value
-# goes out again if the app starts once more.
+# goes out again if the app starts once more. In a store a change is only made where the record is still what it was.
 # fmt: off
+STORED = ["payload", "record", "value"]
 KEPT = [
-    (lambda session: None,       FLAT,   [],                                   ["payload", "value"]),
-    (lambda session: None,       NESTED, [],                                   ["payload", "value"]),
-    (touch,                      FLAT,   ["payload", "value"],                 ["payload", "value"]),
-    (touch,                      NESTED, ["payload", "value"],                 ["payload", "value"]),
-    (touch_list,                 NESTED, ["fingerprint", "payload", "value"],  ["fingerprint", "payload", "value"]),
-    (rewrite,                    FLAT,   ["payload", "set-cookie", "value"],   ["payload", "value"]),
+    (lambda session: None,       FLAT,   [],                                   STORED),
+    (lambda session: None,       NESTED, [],                                   STORED),
+    (touch,                      FLAT,   ["payload", "value"],                 STORED),
+    (touch,                      NESTED, ["payload", "value"],                 STORED),
+    (touch_list,                 NESTED, ["fingerprint", "payload", "value"],  ["fingerprint", *STORED]),
+    (rewrite,                    FLAT,   ["payload", "set-cookie", "value"],   STORED),
     (change,                     FLAT,   [],                                   []),
     (clear,                      FLAT,   [],                                   []),
 ]

@@ -11,11 +11,11 @@ import pytest
 from .messages import CAUSES, SECRETS, Message, collect, find_sites, show
 
 # Of cookies that came: nobody has to do anything, and the visitor's session is empty.
-OF_COOKIES = {"BadPayload", "BadSignature", "SignatureExpired", "DEBUG"}
+OF_COOKIES = {"BadPayload", "BadSignature", "SignatureExpired", "DEBUG", "INFO"}
 
 ADVICE = re.compile(
     r"\b(must be|needs|write|pass|use|put (?:a|the)|[Gg]ive|Make|Store|change"
-    r"|the visitor's next request finds it empty)\b"  # nothing is left to do
+    r"|[cC]all|the visitor's next request finds (?:it empty|that session))\b"  # the last: nothing is left to do
 )
 SIGNED = re.compile(r"[\w+/=-]+\.[\w-]{6}\.[\w-]{20,}")  # a cookie's value
 RANDOM = re.compile(r"[\w-]{32,}")  # a key, an id, a signature
@@ -49,7 +49,7 @@ def test_every_cause_has_the_package_say_something(messages: dict[str, list[Mess
     [
         ("cookie of data where there is a store", "It carries no id."),
         ("cookie beyond any browser's, with a store", "Longer than a cookie can be."),
-        ("record that is no session", "The record is no session."),
+        ("record that is no session", "The record is none that was written under this key and with these keys."),
     ],
 )
 def test_a_debugger_that_stops_at_what_is_wrong_with_a_cookie_is_told(
@@ -83,5 +83,8 @@ def test_every_line_of_the_log_has_its_event_for_machines(all_messages: list[Mes
     assert {(record.kind, record.extra["event"], *sorted({*record.extra} - {"event"})) for record in records} == {
         ("DEBUG", "session.rejected", "reason"),
         ("WARNING", "session.unsaved", "keys", "path"),
+        ("WARNING", "session.ended", "keys", "path"),
+        ("WARNING", "session.evicted"),
         ("WARNING", "session.other-middleware"),
+        ("INFO", "session.merged", "keys"),
     }

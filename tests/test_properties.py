@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from asgi_signed_session import CookieTooLargeError, SessionMiddleware
+from asgi_signed_session import CookieTooLargeError, SessionError, SessionMiddleware
 
 from .apps import App, app_that
 from .browser import Browser
@@ -215,6 +215,7 @@ class Visits(RuleBasedStateMachine):
         self.touched = False
         self.before = copy.deepcopy(self.plain)
         self.cleared = False
+        self.renewed = False
 
     @precondition(lambda self: self.stage != "ended")
     @rule(call_=calls)
@@ -229,8 +230,12 @@ class Visits(RuleBasedStateMachine):
     @rule()
     def regenerate(self) -> None:
         self.touched = True
-        self.left |= self.stage == "answered"
-        self.session.regenerate()
+        if self.store is not None and self.stage == "answered":
+            with pytest.raises(SessionError):
+                self.session.regenerate()
+        else:
+            self.renewed = True
+            self.session.regenerate()
 
     @precondition(lambda self: self.stage != "ended")
     @rule(target=nested, key=keys)
@@ -285,18 +290,30 @@ class Visits(RuleBasedStateMachine):
         if not replaced:
             assert modified or not changed
             assert self.session.modified == modified
-            assert len(lines) == (modified and (self.plain != {} or self.has_cookie_to_delete()))
+            assert len(lines) == (modified and self.is_cookie_owed())
         assert ((b"vary", b"Cookie") in self.headers) == self.touched
-        assert lines or not changed or (self.plain, self.cookie) == ({}, None)
+        if self.store is None or replaced:
+            assert lines or not changed or (self.plain, self.cookie) == ({}, None)
         for line in lines:
-            self.cookie = line.partition(";")[0].removeprefix("session=") if self.plain else None
+            deleted = "Max-Age=0" in line
+            assert deleted == (self.plain == {} and (self.store is None or replaced or self.is_over()))
+            self.cookie = None if deleted else line.partition(";")[0].removeprefix("session=")
             self.left = False
-            assert ("Max-Age=0" in line) == (self.plain == {})
         self.answered = copy.deepcopy(self.plain)
         self.stage = "answered"
 
-    def has_cookie_to_delete(self) -> bool:
-        return self.cookie is not None and (self.cleared or self.session.rejected is None)
+    def is_in_store(self) -> bool:
+        return self.store is not None and self.cookie is not None and not self.left
+
+    def is_over(self) -> bool:
+        """Whether nothing is to be kept: in a store an empty session is, unless it was cleared."""
+        return self.plain == {} and (self.cleared or not self.is_in_store())
+
+    def is_cookie_owed(self) -> bool:
+        """For a change: with a store only where the id is a new one."""
+        if self.is_over():
+            return self.cookie is not None and (self.cleared or self.session.rejected is None)
+        return self.cleared or self.renewed or not self.is_in_store()
 
     @precondition(lambda self: self.stage == "answered")
     @rule()

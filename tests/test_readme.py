@@ -63,13 +63,13 @@ def test_a_login_is_remembered_if_asked_to(remember_me: bool, max_age: int | Non
     assert (session, session.max_age) == ({"user_id": 42}, max_age)
 
 
-def test_a_device_is_signed_out_by_the_id_of_its_session(names: dict[str, Any]) -> None:
+def test_a_device_is_signed_out_by_the_key_of_its_session(names: dict[str, Any]) -> None:
     store = Records()
     browser = Browser(SessionMiddleware(visit, KEY, store=store))
     browser.get("/login")
-    [session_id] = store.records
+    [store_key] = store.records
 
-    asyncio.run(run(names, "def sign_out_device")["sign_out_device"](store, session_id))
+    asyncio.run(run(names, "def sign_out_device")["sign_out_device"](store, store_key))
 
     assert browser.get("/whoami").json() == {}
 

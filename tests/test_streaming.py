@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,8 +32,6 @@ def server() -> Generator[Server]:
 
 @pytest.fixture(scope="module")
 def server_with_store() -> Generator[Server]:
-    if find_spec("key_value") is None:
-        pytest.skip("py-key-value-aio is not installed")
     options = {"SESSION_SECRET": KEY, "STORE": "memory"}
     with running("-m", "uvicorn", "tests.streaming:app", "--port=0", **options) as server:
         yield server

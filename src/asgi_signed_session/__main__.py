@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 
 from .errors import UnserializableSessionError
-from .ids import is_id, key_of
+from .ids import find_id
 from .payload import METADATA_KEY
 from .session_signer import SessionSigner
 from .signing import BadData, BadSignature, Keyring, TimestampSigner, decode_unverified, read_unverified
@@ -120,7 +120,7 @@ def inspect_value(options: argparse.Namespace) -> int:
     value = _read_argument(options.value).strip().strip('"').encode("utf-8", "surrogateescape")
     try:
         signed, signed_at = read_unverified(value)
-        described = _describe(signed)
+        described = _describe(signed, options.cookie)
     except BadData as error:
         raise UsageError(f"not a signed value: {error} Give what follows the cookie's name and '='.") from error
     with warnings.catch_warnings():
@@ -133,9 +133,10 @@ def inspect_value(options: argparse.Namespace) -> int:
     return 1 if verified is False else 0
 
 
-def _describe(signed: bytes) -> dict[str, Any]:
-    if is_id(signed):
-        return {"record": key_of(signed.decode("ascii"))}
+def _describe(signed: bytes, cookie: str) -> dict[str, Any]:
+    session_id = find_id(cookie, signed)
+    if session_id is not None:
+        return {"record": session_id.key}
     payload = decode_unverified(signed)
     try:
         session = json.loads(payload)

@@ -11,12 +11,19 @@ from typing import Any, Final, Literal
 from .caching import add_session_headers
 from .decision import SAVING, Owed, decide
 from .errors import SessionError
-from .keepers import CookieKeeper, StoreKeeper
+from .keepers import CookieKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
 from .record import NOTHING
-from .reporting import report_other_inside, report_other_outside, report_refused, report_unsaved, why_unsaved
+from .reporting import (
+    UnsavedEvent,
+    report_other_inside,
+    report_other_outside,
+    report_refused,
+    report_unsaved,
+    why_unsaved,
+)
 from .session import Session, make_unread
-from .stores import SessionEndedError
+from .store_keeper import SessionEndedError, StoreKeeper
 
 Phase = Literal["open", "started", "closed"]  # "started": the headers are out, or on their way
 
@@ -89,7 +96,7 @@ class Connection:
         record = session._record
         return decide(
             state == "changed" or (state == "lent" and session._is_changed()),
-            not session,
+            not session and session._is_over(),
             record.payload is not None,
             record.due,
             start == "response" or accept_takes_headers(self.scope),
@@ -211,7 +218,8 @@ class Connection:
         """What the app has put in the session's place is a session of its own, where a cookie can still lead to it."""
         session = self.session
         same = content.keys() == session.keys() and all(content[key] is session[key] for key in content)
-        if same and (content or session.rejected is None):
+        is_nothing = session.rejected is None and session._record.payload is None  # so that nothing is to be ended
+        if same and (content or is_nothing):
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
         if content and self.phase == "started":
@@ -227,14 +235,16 @@ class Connection:
         except SessionError as error:
             report_refused(self.scope, error)
 
-    def _report(self, why: str) -> None:
+    def _report(self, why: str, event: UnsavedEvent = "session.unsaved") -> None:
         """Names the keys in which the session differs from what was last saved, where there are any."""
         codec, session = self.parts.keeper.codec, self.session
         record, wishes = session._take()
         keys = codec.find_changes(record.payload, session)
-        max_age = bool(session) and codec.is_max_age_new(record.payload, wishes.apply_to(record).metadata)
-        if keys or max_age:
-            report_unsaved(self.scope, keys, max_age, why)
+        wished = codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if session else []
+        if wishes.renewed > wishes.ended:
+            wished.append("renewal")
+        if keys or wished:
+            report_unsaved(self.scope, keys, wished, why, event)
 
     async def call_inside(self, around: tuple[Connection, ...], app: Any, scope: Any, receive: Any, send: Any) -> None:
         """Calls ``app``, which is inside a second middleware with this one's cookie, with this connection's session."""
@@ -287,12 +297,8 @@ class StoredConnection(Connection):
     async def serve(self, app: Any, headers: Any, receive: Any) -> None:
         """Reads the session, calls ``app`` and saves what it has changed."""
         failed = True
-        record = NOTHING  # where the store fails, an error page around us finds an empty session
         try:
-            try:
-                record = await self.parts.keeper.find(headers)
-            finally:
-                self.session = self.scope[self.parts.scope_key] = make_unread(self.parts.keeper, record)
+            await self._read(headers)
             await app(self.scope, receive, self.send)
             failed = False
         except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
@@ -305,17 +311,42 @@ class StoredConnection(Connection):
             finally:
                 self._leave()
 
+    async def _read(self, headers: Any) -> None:
+        keeper = self.parts.keeper
+        source: Any = NOTHING  # where the store fails, an error page around us finds an empty session
+        try:
+            source = headers if keeper.reads_when_touched else await keeper.find(headers)
+        finally:
+            session = self.session = self.scope[self.parts.scope_key] = make_unread(keeper, source)
+            session._belong_to(self)
+
+    def _leave(self) -> None:
+        super()._leave()
+        self.session._belong_to(None)
+
+    def check_renewal(self) -> None:
+        """Raises ``SessionError`` once the cookie has gone out: no browser would learn the new id."""
+        if self.phase != "open":
+            raise SessionError(
+                "regenerate() or a new principal after the response has started or the websocket was accepted: no"
+                " cookie can carry the new id any more. Call it earlier, or on a request of its own."
+            )
+
     async def send(self, message: Message) -> None:  # both are awaited
         start = START_OF[message["type"]]
         if start is not None:
             if start == "accept" and not accept_takes_headers(self.scope):
                 self.phase = "started"
             owed = self._find_owed(start)
-            self.phase = "started"
+            before, self.phase = self.phase, "started"
             if owed in SAVING:
-                why = await self._save_stored(owed)
-                if why is not None:
-                    self._report(why)
+                try:
+                    ended = await self._save_stored(owed)
+                except BaseException:  # nothing goes out
+                    self.phase = before
+                    raise
+                if ended is not None:
+                    self._report(str(ended), "session.ended")
             message = self._add_headers(message, start, owed)
         elif self._may_have_changed() and is_end(message):
             # So that the visitor's next request finds it, however long the app goes on.
@@ -326,24 +357,27 @@ class StoredConnection(Connection):
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
         self._take_late_replacement(self.scope)
         if self.session._is_changed():
-            why = None if failed else await self._save_stored("late")
-            self._report(why or why_unsaved(self.scope, failed))
+            ended = None if failed else await self._save_stored("late")
+            if ended is None:
+                self._report(why_unsaved(self.scope, failed))
+            else:
+                self._report(str(ended), "session.ended")
 
-    async def _save_stored(self, owed: Owed | Literal["late"]) -> str | None:
+    async def _save_stored(self, owed: Owed | Literal["late"]) -> SessionEndedError | None:
         """Saves the session, or says why it may not be saved any more."""
         session, keeper = self.session, self.parts.keeper
         record, wishes = session._take()
-        if (wishes.renewed or record.id is None) and session.store_key is not None:
+        if record.place is None and session.store_key is not None:
             record, wishes = session._take()  # with the id that it has now: a second try writes over the first
         set_cookie = None
         try:
-            if owed == "delete" or not session:
+            if owed == "delete" or session._is_over():
                 record, set_cookie = await keeper.drop(wishes, record, self._is_secure())
             else:
                 record, set_cookie = await keeper.keep(session, wishes, record, self._is_secure(), owed)
         except SessionEndedError as error:
             session._give_up()
-            return str(error)
+            return error
         except BaseException as error:
             session._give_up()
             if not isinstance(error, Exception):  # no error that anyone would see

@@ -1,4 +1,4 @@
-"""How a session is kept from one connection to the next: whole in its cookie, or in a store.
+"""How a session is kept from one connection to the next: what every way has, and the one whole in its cookie.
 
 A keeper has three verbs: ``find`` turns headers into a record, ``keep`` a session's content into a new record and a
 ``Set-Cookie`` value, ``drop`` ends a session. Those of ``StoreKeeper`` are awaited.
@@ -14,19 +14,15 @@ from typing import Any, Literal, TypeAlias
 
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import CookieTooLargeError
-from .ids import is_id, key_of, make_id
 from .lifetime import Lifetime
 from .payload import Codec
 from .record import DELETED, NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
-from .signing import BadData, BadPayload, Keyring, rejection_of
-from .stores import SessionEndedError, Store, pack, unpack
+from .signing import BadData, Keyring, rejection_of
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed anew; the cookie has gone out
 Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; None: none is needed
-
-_ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 
 
 class BaseKeeper:
@@ -125,93 +121,3 @@ class CookieKeeper(BaseKeeper):
 
 def _show_size(size: int) -> str:
     return f"{size} bytes" if size < 1000 else f"{size / 1000:.1f} kB"
-
-
-class StoreKeeper(BaseKeeper):
-    """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
-
-    def __init__(self, store: Store, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
-        super().__init__(cookie, keyring, codec, lifetime)
-        self._store = store
-
-    async def find(self, headers: Iterable[Header]) -> Record:
-        """What the store has for the first of the cookies in ``headers`` that can be used."""
-        rejected: Rejection | None = None
-        for cookie in find_cookies(headers, self._cookie.name):
-            try:
-                record = await self._find_one(cookie)
-            except BadData as error:
-                rejected = rejected or rejection_of(error)
-                continue
-            if record is not None:
-                return record
-            rejected = rejected or "expired"
-        return REJECTED[rejected]
-
-    async def _find_one(self, cookie: bytes) -> Record | None:
-        """``None``: it has ended."""
-        if len(cookie) > MAX_COOKIE:
-            raise BadPayload("Longer than a cookie can be.")
-        unchecked_id, signed_at, outdated = self._keyring.verify(cookie)
-        if not is_id(unchecked_id):
-            raise BadPayload("It carries no id.")
-        session_id = unchecked_id.decode("ascii")
-        stored = await self._store.get(key_of(session_id))
-        if stored is None:
-            return None
-        record = self.codec.read(unpack(stored), signed_at, outdated)
-        verdict = self._lifetime.judge(record, int(self._keyring.read_clock()))
-        if verdict == "over":
-            return None
-        end = self._lifetime.find_end(record.metadata, signed_at, record.issued_at or 0)
-        return replace(record, due=outdated or verdict == "due", id=session_id, end=end)
-
-    def open(self, record: Record) -> Record:
-        """What was found already."""
-        return record
-
-    def make_id(self) -> str:
-        """What the cookie of a new session carries."""
-        return make_id()
-
-    async def keep(
-        self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion
-    ) -> Kept:
-        """Writes ``content`` to the store. Raises ``SessionError``, or ``SessionEndedError`` for what may not be.
-
-        One that is late, and was cleared or renewed, lives on under an id that no cookie carries: it is dropped.
-        """
-        wished = record if wishes is NO_WISHES else wishes.apply_to(record)
-        if record.id is not None and not wishes.ended:
-            stored = await self._store.get(key_of(record.id))
-            if stored is None:
-                raise SessionEndedError(_ENDED)
-            if how == "renew":  # others may have changed it
-                try:
-                    there = self.codec.read(unpack(stored), 0, outdated=False)
-                except BadData:  # the next request sees what has become of it
-                    return replace(wished, due=False), None
-                content, wished = there.content, replace(wished, metadata=there.metadata)
-        if how == "late" and (record.id is None or wished.id != record.id):
-            return await self.drop(wishes, record, secure)
-        metadata, max_age, seconds_left, issued_at = self._time(wished)
-        now = int(self._keyring.read_clock())
-        end = record.end if how == "late" else seconds_left and now + seconds_left
-        seconds_left = end and end - now
-        if seconds_left is not None and seconds_left <= 0:
-            raise SessionEndedError(_ENDED)
-        session_id = wished.id or make_id()
-        payload = self.codec.write(content, metadata)
-        await self._store.put(key_of(session_id), pack(payload), ttl=seconds_left)
-        if record.id is not None and record.id != session_id:
-            await self._store.delete(key_of(record.id))
-        kept = wished.saved(payload, issued_at, session_id, end)
-        if how == "late":
-            return kept, None
-        return kept, self._cookie.write(self._keyring.sign(session_id.encode("ascii")), max_age, secure)
-
-    async def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
-        """Deletes the record, and has the browser forget the id that led to it."""
-        if record.id is not None:
-            await self._store.delete(key_of(record.id))
-        return wishes.apply_to(record).saved(DELETED), self._cookie.delete(secure)

@@ -10,13 +10,14 @@ from asgiref.typing import ASGI3Application
 
 from .connection import ABSENT, Connection, Parts, StoredConnection, find_open
 from .cookies import SameSite, SetCookie
-from .keepers import CookieKeeper, StoreKeeper
+from .keepers import CookieKeeper
 from .lifetime import Lifetime, Seconds
 from .messages import keep_headers
 from .payload import Codec, Serializer
 from .session import make_unread
 from .signing import Keyring, SecretKey
-from .stores import Store, check_store
+from .store_keeper import StoreKeeper
+from .stores import BareStore, Store, check_store
 
 # Frameworks give scopes and messages types of their own, none of which is another's.
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
@@ -50,7 +51,7 @@ class SessionMiddleware:
         refresh_after: Seconds | None = None,
         lifetime: Seconds | None = None,
         scope_key: str = "session",
-        store: Store | None = None,
+        store: Store | BareStore | None = None,
     ) -> None:
         if not callable(app):
             kind = type(app).__name__

@@ -72,10 +72,10 @@ class Codec:
             content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
         return [key for key in {**before, **content} if self._write_one(before, key) != self._write_one(content, key)]
 
-    def is_max_age_new(self, payload: bytes | None, metadata: Metadata) -> bool:
-        """Whether ``metadata`` has another ``max_age`` than ``payload`` (``None``: an empty session)."""
+    def find_new_metadata(self, payload: bytes | None, metadata: Metadata) -> list[str]:
+        """What a user may set of the ``metadata``, where it isn't what ``payload`` has (``None``: an empty session)."""
         before = self._read_back(payload).get(METADATA_KEY, NO_METADATA)
-        return bool(before.get("max_age", False) != metadata.get("max_age", False))
+        return [name for name in ("max_age", "principal") if before.get(name, False) != metadata.get(name, False)]
 
     def _read_back(self, payload: bytes | None) -> dict[str, Any]:
         if not payload:
@@ -105,7 +105,8 @@ def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
     if isinstance(metadata, dict):
         issued_at: Any = metadata.pop("iat", 0)
         max_age: Any = metadata.get("max_age")
-        if type(issued_at) is int and (max_age is None or (type(max_age) is int and max_age > 0)):
+        is_age = max_age is None or (type(max_age) is int and max_age > 0)
+        if type(issued_at) is int and is_age and isinstance(metadata.get("principal", ""), str):
             return issued_at, metadata
     raise BadPayload("The payload's metadata is of another form.")
 

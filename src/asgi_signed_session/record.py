@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
-Rejection = Literal["bad-signature", "expired", "malformed"]
-Metadata: TypeAlias = Mapping[str, "int | None"]
+from .ids import Id
+
+Rejection = Literal["bad-signature", "expired", "malformed", "superseded"]
+Metadata: TypeAlias = Mapping[str, Any]
 
 NO_CONTENT: Final[dict[str, Any]] = {}  # never written to: a session copies it
 NO_METADATA: Final[Metadata] = {}
 DELETED: Final = b""  # the payload of a session whose cookie is to be deleted, or has been
+
+
+@dataclass(slots=True)  # as a Record
+class Place:
+    """With a store: where a session's record is, and what was there when it was read or last saved."""
+
+    id: Id  # what the cookie carries, which may be of an earlier generation
+    proof: bytes  # of the record's generation, hashed
+    end: int | None  # when the record is over, in Unix seconds; None: never
+    stored: bytes  # the whole record
+    payload: bytes  # the part of it that is the session; not the record's own where another request has changed it
 
 
 @dataclass(slots=True)  # not frozen: to make one would be 0.4 µs more. Nobody assigns to one, and a test sees to it.
@@ -28,15 +41,13 @@ class Record:
     issued_at: int | None = None
     due: bool = False  # to be signed anew, though unchanged
     rejected: Rejection | None = None
-    id: str | None = None  # with a store: what the cookie carries; None: there is no record in the store
-    end: int | None = None  # with a store: when the session is over; None: never
+    place: Place | None = None  # None: there is no store, or nothing of this session in it
+    without: bytes | None = None  # the payload of a session that has ended, and no part of which is to be saved again
 
-    def saved(
-        self, payload: bytes, issued_at: int | None = None, session_id: str | None = None, end: int | None = None
-    ) -> Record:
+    def saved(self, payload: bytes, issued_at: int | None = None, place: Place | None = None) -> Record:
         """What takes its place once ``payload`` was saved."""
         return Record(
-            NO_CONTENT, self.metadata, payload, self.signed_at, issued_at, False, self.rejected, session_id, end
+            NO_CONTENT, self.metadata, payload, self.signed_at, issued_at, False, self.rejected, place, self.without
         )
 
 
@@ -45,6 +56,7 @@ REJECTED: Final[Mapping[Rejection | None, Record]] = {
     "bad-signature": Record(NO_CONTENT, NO_METADATA, rejected="bad-signature"),
     "expired": Record(NO_CONTENT, NO_METADATA, rejected="expired"),
     "malformed": Record(NO_CONTENT, NO_METADATA, rejected="malformed"),
+    "superseded": Record(NO_CONTENT, NO_METADATA, rejected="superseded"),
 }
 NOTHING: Final = REJECTED[None]
 
@@ -54,35 +66,48 @@ class Wishes:
     """What an app has asked of its session beyond its content."""
 
     max_age: int | Literal[False] | None = False  # of the session's own, in seconds; False: the one that it has
+    principal: str | Literal[False] | None = False  # whose it is to be; False: whose it is
     # How often it was asked: it may be again while a store is written.
     renewed: int = 0  # it begins anew, with a new id
     ended: int = 0  # nothing of what was read stays; a cookie that was rejected is deleted
-    id: str | None = None  # the new id, once somebody has asked for it
+    id: Id | None = None  # of a session that is new, once somebody has asked for its key
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
-        metadata = NO_METADATA if self.ended else record.metadata
-        if self.max_age is not False:
-            metadata = {**metadata, "max_age": self.max_age}
+        metadata = self.change(record.metadata)
         if not self.renewed:
-            return replace(record, metadata=metadata, id=self.id or record.id)
+            return replace(record, metadata=metadata)
         return Record(
             record.content,
             metadata,
             record.payload,
             due=record.due,
             rejected=record.rejected,
-            id=self.id,
-            end=record.end,
+            place=record.place,
+            without=None if self.ended else record.without,
         )
+
+    def change(self, metadata: Metadata) -> Metadata:
+        """``metadata`` as it is wished to be."""
+        changed = {} if self.ended else dict(metadata)
+        if self.max_age is not False:
+            changed["max_age"] = self.max_age
+        if self.principal is not False:
+            changed["principal"] = self.principal
+            if self.principal is None:
+                del changed["principal"]
+        return changed
 
     def beyond(self, heard: Wishes) -> Wishes:
         """What is left of these once those that were ``heard`` are met: the app may go on while a store is written."""
         if self is heard:
             return NO_WISHES
-        max_age = False if self.max_age == heard.max_age else self.max_age
-        renewed = self.renewed - heard.renewed
-        return Wishes(max_age, renewed, self.ended - heard.ended, self.id if renewed else None)
+        return Wishes(
+            False if self.max_age == heard.max_age else self.max_age,
+            False if self.principal == heard.principal else self.principal,
+            self.renewed - heard.renewed,
+            self.ended - heard.ended,
+        )
 
 
 NO_WISHES: Final = Wishes()

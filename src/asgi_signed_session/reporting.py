@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Literal
 
 from .messages import Scope, accept_takes_headers
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
+UnsavedEvent = Literal["session.unsaved", "session.ended"]  # "session.ended": it was, or renewed, by another request
+
 _said: set[str] = set()  # warnings that are given once a process
 
 
-def report_unsaved(scope: Scope, keys: list[str], max_age: bool, why: str) -> None:
-    """Names the ``keys`` whose change wasn't saved; ``max_age``: that of the session's own wasn't, either."""
+def report_unsaved(scope: Scope, keys: list[str], wished: list[str], why: str, event: UnsavedEvent) -> None:
+    """Names the ``keys`` whose change wasn't saved, and what else was ``wished`` of the session."""
     path = scope.get("path")
-    names = ", ".join([*map(repr, keys), *(["its max_age"] if max_age else [])])
-    extra = {"event": "session.unsaved", "path": path, "keys": keys}
+    names = ", ".join([*map(repr, keys), *(f"its {wish}" for wish in wished)])
+    extra = {"event": event, "path": path, "keys": keys}
     logger.warning("Session changes on %r not saved: %s. %s", path, names, why, extra=extra)
+
+
+def report_merged(keys: list[str]) -> None:
+    """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
+    extra = {"event": "session.merged", "keys": keys}
+    logger.info("Two requests have changed the session in %s; the later one's stays.", ", ".join(keys), extra=extra)
 
 
 def report_refused(scope: Scope, error: Exception) -> None:

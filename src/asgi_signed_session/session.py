@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
-from .ids import key_of
+from .ids import Id
 from .lifetime import Seconds, read_seconds
 from .record import DELETED, NO_WISHES, NOTHING, Record, Rejection, Wishes
 
@@ -51,12 +51,19 @@ class Keeper(Protocol):
         """The record of the session that ``source`` leads to."""
         ...
 
-    def make_id(self) -> str | None:
+    def make_id(self) -> Id | None:
         """A new id; ``None`` where the server knows of no session."""
         ...
 
     def report_rejected(self, reason: Rejection, /) -> None:
         """Logs why the cookie that came isn't used."""
+
+
+class Exchange(Protocol):
+    """The connection that a session in a store belongs to, as long as it is open."""
+
+    def check_renewal(self) -> None:
+        """Raises ``SessionError`` where no cookie can carry a new id any more."""
 
 
 class Session(dict[str, Any]):
@@ -65,8 +72,9 @@ class Session(dict[str, Any]):
     ``Session({"a": 1})`` makes one by hand, for tests; it belongs to no connection, and so does a copy.
     """
 
-    __slots__ = ("_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
+    __slots__ = ("_exchange", "_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
 
+    _exchange: Exchange | None  # unset without a store
     _fingerprint: object  # of the values, when one was lent or when they were saved; None: none can change in place
     _keeper: Keeper  # unset where it was made by hand
     _modified: bool  # it has changed on this connection, whether or not it was saved since
@@ -121,7 +129,11 @@ class Session(dict[str, Any]):
 
     @property
     def rejected(self) -> Rejection | None:
-        """``None``, or why the cookie that came was not used: ``"bad-signature"``, ``"expired"``, ``"malformed"``."""
+        """``None``, or why the cookie that came was not used.
+
+        ``"bad-signature"``, ``"expired"``, ``"malformed"``, or, with a store, ``"superseded"``: it is of a time before
+        a sign-in. A session that has come with such a cookie is saved only where it signs in itself.
+        """
         return self._record.rejected
 
     @property
@@ -143,7 +155,8 @@ class Session(dict[str, Any]):
         """
         keeper = getattr(self, "_keeper", None)
         default = keeper and keeper.max_age
-        return self._wishes.apply_to(self._record).metadata.get("max_age", default)
+        max_age: int | None = self._wishes.change(self._record.metadata).get("max_age", default)
+        return max_age
 
     @max_age.setter
     def max_age(self, value: Seconds | None) -> None:
@@ -154,14 +167,42 @@ class Session(dict[str, Any]):
     def store_key(self) -> str | None:
         """With a store: the key of this session's record, to list and to end it by. ``None`` without.
 
-        It is the hash of what the cookie carries, and gives nobody the session.
+        It stays as long as the session does. It is the hash of what the cookie carries, and gives nobody the session.
         """
-        keeper = getattr(self, "_keeper", None)
-        session_id = self._wishes.apply_to(self._record).id
-        if session_id is None and keeper is not None:
-            session_id = keeper.make_id()
+        place = self._record.place
+        session_id = self._wishes.id if place is None else place.id
+        if session_id is None:
+            keeper = getattr(self, "_keeper", None)
+            session_id = keeper and keeper.make_id()
             self._wishes = replace(self._wishes, id=session_id)
-        return None if session_id is None else key_of(session_id)
+        return session_id and session_id.key
+
+    @property
+    def principal(self) -> str | None:
+        """Whose session it is: what the app has set at the sign-in; ``None``: nobody's.
+
+        Setting another one implies ``regenerate()``, and clears first what was another user's. Raises ``TypeError``
+        for what is neither a ``str`` nor ``None``, and ``ValueError`` for an empty one.
+        """
+        principal: str | None = self._wishes.change(self._record.metadata).get("principal")
+        return principal
+
+    @principal.setter
+    def principal(self, value: str | None) -> None:
+        if value is not None and not isinstance(value, str):
+            raise TypeError(
+                f"session.principal is of type {type(value).__name__}; write session.principal = str(user.id)."
+            )
+        if value == "":
+            raise ValueError("session.principal is empty; write None where the session is nobody's.")
+        before = self.principal
+        if value == before:
+            return
+        self._check_renewal()
+        if before is not None:
+            self.clear()
+        self.regenerate()
+        self._wishes = replace(self._wishes, principal=value)
 
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
@@ -175,15 +216,22 @@ class Session(dict[str, Any]):
     def regenerate(self) -> None:
         """Starts the session anew with the same data: a new ``issued_at``, and with a store a new id.
 
-        Call it at login.
+        Call it at login. With a store it raises ``SessionError`` once the cookie has gone out.
         """
-        self._wishes = replace(self._wishes, renewed=self._wishes.renewed + 1, id=None)
+        self._check_renewal()
+        self._wishes = replace(self._wishes, renewed=self._wishes.renewed + 1)
         self.mark_modified()
+
+    def _check_renewal(self) -> None:
+        exchange = getattr(self, "_exchange", None)
+        if exchange is not None:
+            exchange.check_renewal()
 
     def clear(self) -> None:
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
         super().clear()
-        self._wishes = Wishes(renewed=self._wishes.renewed + 1, ended=self._wishes.ended + 1)
+        wishes = self._wishes
+        self._wishes = Wishes(renewed=wishes.renewed + 1, ended=wishes.ended + 1, id=wishes.id)
         if self._record.rejected is not None and self._record.payload is None:
             # The app wants nothing of what came: let the browser forget it, unless there will be another cookie.
             self._record = replace(self._record, payload=DELETED)
@@ -230,6 +278,15 @@ class Session(dict[str, Any]):
         return Session, (dict(self),)
 
     # For the connection
+
+    def _belong_to(self, exchange: Exchange | None) -> None:
+        self._exchange = exchange
+
+    def _is_over(self) -> bool:
+        """Whether nothing is to be kept: an empty session is where it is somebody's, or in a store and not cleared."""
+        if self or self.principal is not None:
+            return False
+        return self._record.place is None or self._wishes.ended > 0
 
     def _is_changed(self) -> bool:
         """Whether it differs from what was read or last saved."""
@@ -430,7 +487,7 @@ for _name in (_OF_DICT | {"mark_modified", "regenerate"}) - {"__getitem__", "get
     setattr(UnreadSession, _name, _read_first(_name))
 for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _read_both_first(_name))
-for _name in ("issued_at", "max_age", "rejected", "signed_at", "store_key"):
+for _name in ("issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"):
     setattr(UnreadSession, _name, _read_first_property(_name))
 setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010
 # Setting it is no touch: Quart 0.23 does at every response, whoever looked at the session.

@@ -6,7 +6,7 @@ import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from hmac import compare_digest
+from hmac import compare_digest, digest
 from typing import TypeAlias
 
 from itsdangerous import BadData, BadPayload, BadSignature, SignatureExpired, Signer, TimestampSigner
@@ -124,6 +124,7 @@ class Keyring:
         self.read_clock: Callable[[], float] = _clock_of(signer)  # Unix seconds
         self._find_signed = _find_with(signer)
         self._find_signed_before = [_find_with(signer) for signer in older]
+        self._signers = [signer, *older]
 
     def verify(self, value: bytes) -> tuple[bytes, int, bool]:
         """What was signed, when in Unix seconds, and whether with a fallback. Raises ``BadSignature``."""
@@ -136,6 +137,14 @@ class Keyring:
             if found is not None:
                 return (*found, True)
         raise BadSignature("No key verifies the signature.")
+
+    def derive_keys(self, purpose: bytes) -> list[bytes]:
+        """A key for another ``purpose`` from each of ours, the one that signs first."""
+        return [
+            digest(signer.derive_key(key), purpose, "sha256")
+            for signer in self._signers
+            for key in reversed(signer.secret_keys)
+        ]
 
 
 def read_unverified(value: bytes) -> tuple[bytes, int]:

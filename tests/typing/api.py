@@ -29,7 +29,9 @@ from asgi_signed_session import (
     SessionSigner,
     UnserializableSessionError,
 )
-from asgi_signed_session.stores import Store
+from asgi_signed_session.stores import BareStore, KeyValueStore, SQLiteStore, Store
+from asgi_signed_session.stores import MemoryStore as OwnMemoryStore
+from asgi_signed_session.stores import RedisStore as OwnRedisStore
 
 KEY = "a key of more than sixteen bytes"
 
@@ -102,7 +104,23 @@ class OwnStore:
 
 
 SessionMiddleware(raw, KEY, store=OwnStore())
-as_store: Store = OwnStore()
+as_bare_store: BareStore = OwnStore()
+
+
+class OwnStoreOfBytes:
+    async def get(self, key: str) -> bytes | None: ...
+
+    async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None: ...
+
+    async def delete(self, key: str) -> None: ...
+
+
+SessionMiddleware(raw, KEY, store=OwnStoreOfBytes())
+as_store: Store = OwnStoreOfBytes()
+SessionMiddleware(raw, KEY, store=SQLiteStore("sessions.db"))
+SessionMiddleware(raw, KEY, store=OwnRedisStore("redis://localhost"))
+SessionMiddleware(raw, KEY, store=OwnMemoryStore(max_records=100))
+SessionMiddleware(raw, KEY, store=KeyValueStore(MemoryStore()))
 
 # The session is a dict.
 session = Session({"a": 1}, b=2)
@@ -114,6 +132,9 @@ assert_type(session.issued_at, "int | None")
 assert_type(session.signed_at, "int | None")
 assert_type(session.max_age, "int | None")
 assert_type(session.store_key, "str | None")
+assert_type(session.principal, "str | None")
+session.principal = "42"
+session.principal = None
 session.max_age = 60
 session.max_age = None
 session.regenerate()

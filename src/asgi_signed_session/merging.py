@@ -1,0 +1,109 @@
+"""What becomes of a session that two requests have changed at the same time: a merge with three sides.
+
+``base`` is what both have read, ``ours`` what this request made of it, ``theirs`` what is there by now. What one side
+alone has changed is that side's. Where both have changed it, two dicts are merged in the same way, a level down; what
+one side has only appended to a list comes after what the other has made of it; and of anything else ours stays.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Mapping
+from typing import Any, Final
+
+MAX_DEPTH = 20  # levels of dicts in dicts; what lies deeper is compared whole
+
+_ABSENT: Final[Any] = object()
+
+
+def merge(
+    base: Mapping[str, Any], ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """What the session is now, and the keys at its top level in which something of theirs gave way to ours."""
+    merged: dict[str, Any] = {}
+    overruled: list[str] = []
+    for key in {**theirs, **ours}:
+        value, gave_way = _merge_values(
+            base.get(key, _ABSENT), ours.get(key, _ABSENT), theirs.get(key, _ABSENT), MAX_DEPTH
+        )
+        if value is not _ABSENT:
+            merged[key] = value
+        if gave_way:
+            overruled.append(key)
+    return merged, overruled
+
+
+def _merge_values(base: Any, ours: Any, theirs: Any, depth: int) -> tuple[Any, bool]:
+    if is_same(base, ours):
+        return theirs, False
+    if is_same(base, theirs):
+        return ours, False
+    kind = type(ours)
+    if kind is type(theirs) and depth:
+        if kind is dict:
+            return _merge_dicts(base if type(base) is dict else {}, ours, theirs, depth - 1)
+        if kind is list:
+            before = base if type(base) is list else []
+            if begins_with(ours, before):
+                return theirs + ours[len(before) :], False
+            if begins_with(theirs, before):
+                return ours + theirs[len(before) :], False
+    return ours, not is_same(ours, theirs)
+
+
+def _merge_dicts(
+    base: Mapping[Any, Any], ours: Mapping[Any, Any], theirs: Mapping[Any, Any], depth: int
+) -> tuple[dict[Any, Any], bool]:
+    merged: dict[Any, Any] = {}
+    any_gave_way = False
+    for key in {**theirs, **ours}:
+        value, gave_way = _merge_values(base.get(key, _ABSENT), ours.get(key, _ABSENT), theirs.get(key, _ABSENT), depth)
+        if value is not _ABSENT:
+            merged[key] = value
+        any_gave_way |= gave_way
+    return merged, any_gave_way
+
+
+def find_added(base: Mapping[Any, Any], ours: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What ``ours`` has that ``base`` hasn't: whole values, keys of dicts in it, items at the end of lists."""
+    added: dict[Any, Any] = {}
+    for key, value in ours.items():
+        before = base.get(key, _ABSENT)
+        if type(value) is dict and type(before) is dict:
+            rest: Any = find_added(before, value)
+        elif type(value) is list and type(before) is list:
+            rest = value[len(before) :] if begins_with(value, before) else value
+        else:
+            added |= {} if is_same(before, value) else {key: value}
+            continue
+        if rest:
+            added[key] = rest
+    return added
+
+
+def begins_with(values: list[Any], first: list[Any]) -> bool:
+    """Whether ``first`` is how the list ``values`` begins."""
+    return is_same(values[: len(first)], first)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same in every part: 1 is neither 1.0 nor ``True``."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    try:
+        return marshal.dumps(one, 2) == marshal.dumps(other, 2)
+    except ValueError:  # something in it is nothing that JSON has: from a serializer of the user's
+        return _is_same_in_parts(one, other)
+
+
+def _is_same_in_parts(one: Any, other: Any) -> bool:
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(is_same, one, other))
+    try:
+        return bool(one == other)
+    except Exception:  # whatever a user's object raises
+        return False

@@ -1,0 +1,55 @@
+"""How a record is written in a store: signed, for its key, so that whoever writes the store can't make or move one."""
+
+from __future__ import annotations
+
+import hmac
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .ids import PROOF_HASH
+from .signing import BadPayload
+
+MAC = 32  # bytes
+_NONCE = 8  # so that of two requests that write the same, each knows which record is its own
+_PROOF = MAC + _NONCE
+_END = _PROOF + PROOF_HASH
+_HEAD = _END + 8
+_NEVER = b"\xff" * 8
+
+
+class Sealed(NamedTuple):
+    """What is in a record."""
+
+    proof: bytes  # of its generation, hashed
+    end: int | None  # when it is over, in Unix seconds; None: never
+    payload: bytes
+
+
+class Seal:
+    """Signs records with the first of ``keys`` and accepts those of all.
+
+    A record is a MAC of its key and of what follows, random bytes, the proof's hash, its end, its payload.
+    """
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        self._keys = keys
+
+    def close(self, key: str, sealed: Sealed) -> bytes:
+        """The record that is to be under ``key``."""
+        proof, end, payload = sealed
+        body = os.urandom(_NONCE) + proof + (_NEVER if end is None else end.to_bytes(8, "big")) + payload
+        return hmac.digest(self._keys[0], key.encode("ascii") + body, "sha256") + body
+
+    def open(self, key: str, record: bytes) -> Sealed:
+        """What is in the ``record`` under ``key``. Raises ``BadPayload`` unless it was sealed for this key."""
+        if isinstance(record, bytes) and len(record) >= _HEAD:
+            mac, signed = record[:MAC], key.encode("ascii") + record[MAC:]
+            for own in self._keys:
+                if hmac.compare_digest(mac, hmac.digest(own, signed, "sha256")):
+                    end = record[_END:_HEAD]
+                    is_endless = end == _NEVER
+                    return Sealed(
+                        record[_PROOF:_END], None if is_endless else int.from_bytes(end, "big"), record[_HEAD:]
+                    )
+        raise BadPayload("The record is none that was written under this key and with these keys.")

@@ -1,0 +1,267 @@
+"""How a session is kept in a store: its cookie carries an id, and requests that run at the same time are merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
+from .errors import SessionError
+from .ids import Id, find_id, make_id, renew_id
+from .keepers import BaseKeeper, Kept, Occasion
+from .lifetime import Lifetime
+from .merging import find_added, merge
+from .payload import Codec
+from .record import DELETED, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
+from .reporting import report_merged
+from .sealing import Seal, Sealed
+from .signing import BadData, BadPayload, Keyring, rejection_of
+from .stores import Store
+
+MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
+_PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
+_SEAL = b"asgi-signed-session.record"  # what the key is derived for
+
+_ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
+_RENEWED = (
+    "Another request has signed in or renewed the session meanwhile, and what was begun before has no part in it;"
+    " the visitor's next request finds that session."
+)
+_SUPERSEDED = (
+    "The cookie that came is of a time before a sign-in, and its session stays empty; to sign in with it, call"
+    " session.regenerate() or set session.principal."
+)
+_UNREADABLE = (
+    "What is in the store by now can't be read: give all apps that share it the same keys, the same cookie's name and"
+    " the same serializer."
+)
+_TOO_LATE_TO_RENEW = "regenerate() needs a cookie to go out, and none could; nothing was saved after it."
+
+
+class SessionEndedError(Exception):
+    """Raised when a session can't be saved because it was ended, or has expired, since it was read."""
+
+
+class Lead(NamedTuple):
+    """Where a cookie leads, and when and how it was signed."""
+
+    id: Id
+    signed_at: int
+    outdated: bool
+
+
+class Attempt(NamedTuple):
+    """One try to save a session: what is to be in the store, and in place of what."""
+
+    expected: bytes | None
+    ttl: int | None
+    place: Place  # once it has held
+    record: Record  # likewise
+    max_age: int | None  # of the cookie
+    sets_cookie: bool
+    overruled: list[str]  # keys in which what another request has written gives way
+
+
+class StoreKeeper(BaseKeeper):
+    """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
+
+    def __init__(self, store: Store, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
+        super().__init__(cookie, keyring, codec, lifetime)
+        self._store = store
+        self._seal = Seal(keyring.derive_keys(_SEAL))
+        self._get_now: Callable[[str], bytes | None] | None = getattr(store, "get_now", None)
+        self.reads_when_touched: bool = self._get_now is not None
+
+    async def find(self, headers: Iterable[Header]) -> Record:
+        """What the store has for the first of the cookies in ``headers`` that can be used."""
+        rejected: Rejection | None = None
+        for cookie in find_cookies(headers, self._cookie.name):
+            lead = self._follow(cookie)
+            record = lead if isinstance(lead, Record) else self._open(await self._store.get(lead.id.key), lead)
+            if record.rejected is None:
+                return record
+            rejected = _weigh(rejected, record.rejected)
+        return REJECTED[rejected]
+
+    def _find_now(self, headers: Iterable[Header]) -> Record:
+        """As ``find``, of a store that answers at once."""
+        assert self._get_now is not None
+        rejected: Rejection | None = None
+        for cookie in find_cookies(headers, self._cookie.name):
+            lead = self._follow(cookie)
+            record = lead if isinstance(lead, Record) else self._open(self._get_now(lead.id.key), lead)
+            if record.rejected is None:
+                return record
+            rejected = _weigh(rejected, record.rejected)
+        return REJECTED[rejected]
+
+    def _follow(self, cookie: bytes) -> Lead | Record:
+        """Where ``cookie`` leads, or why it can't be used."""
+        try:
+            if len(cookie) > MAX_COOKIE:
+                raise BadPayload("Longer than a cookie can be.")
+            unchecked_id, signed_at, outdated = self._keyring.verify(cookie)
+            session_id = find_id(self.session_cookie, unchecked_id)
+            if session_id is None:
+                raise BadPayload("It carries no id.")
+        except BadData as error:
+            return REJECTED[rejection_of(error)]
+        return Lead(session_id, signed_at, outdated)
+
+    def _open(self, stored: bytes | None, lead: Lead) -> Record:
+        """The session in ``stored``, which is what the store has where the cookie leads."""
+        if stored is None:
+            return REJECTED["expired"]
+        try:
+            proof, end, payload = self._seal.open(lead.id.key, stored)
+            if proof != lead.id.proof:
+                return REJECTED["superseded"]
+            record = self.codec.read(payload, lead.signed_at, lead.outdated)
+        except BadData:
+            return REJECTED["malformed"]
+        now = int(self._keyring.read_clock())
+        verdict = self._lifetime.judge(record, now)
+        if verdict == "over" or (end is not None and now > end):
+            return REJECTED["expired"]
+        due = lead.outdated or (verdict == "due" and self._is_past(2, record, now) is not False)
+        place = Place(lead.id, proof, end, stored, payload)
+        return Record(record.content, record.metadata, payload, lead.signed_at, record.issued_at, due, None, place)
+
+    def _is_past(self, parts: int, record: Record, now: int) -> bool | None:
+        """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
+        max_age: int | None = record.metadata.get("max_age", self.max_age)
+        return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
+
+    def open(self, source: Any) -> Record:
+        """What was found already, or what the store answers at once to the headers."""
+        return source if isinstance(source, Record) else self._find_now(source)
+
+    def make_id(self) -> Id:
+        """What the cookie of a new session carries."""
+        return make_id(self.session_cookie)
+
+    async def keep(
+        self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion
+    ) -> Kept:
+        """Writes ``content`` to the store, merged with what others have written since it was read.
+
+        Raises ``SessionError``, or ``SessionEndedError`` for what may not be saved any more. What is late and begins a
+        new session has no cookie that could lead to it: it is dropped.
+        """
+        if record.place is None and record.rejected == "superseded" and not wishes.renewed:
+            raise SessionEndedError(_SUPERSEDED)
+        if how == "late":
+            if record.place is None or wishes.ended:
+                return await self.drop(wishes, record, secure)
+            if wishes.renewed:
+                raise SessionEndedError(_TOO_LATE_TO_RENEW)
+        for _ in range(MAX_TRIES):
+            attempt = self._plan(content, wishes, record, how)
+            stored = attempt.place.stored
+            there = await self._store.swap(attempt.place.id.key, attempt.expected, stored, ttl=attempt.ttl)
+            if there is None or there == stored:
+                return self._conclude(attempt, secure)
+            record, wishes = self._meet(there, attempt, wishes, record)
+        raise SessionError(
+            f"The store of type {type(self._store).__name__} has refused {MAX_TRIES} swaps of one record: see whether"
+            " its swap compares and answers as asgi_signed_session.stores.Store says."
+        )
+
+    def _plan(self, content: Mapping[str, Any], wishes: Wishes, record: Record, how: Occasion) -> Attempt:
+        """How to save ``content`` where the store still has what ``record`` says."""
+        before, wished = record.place, record if wishes is NO_WISHES else wishes.apply_to(record)
+        metadata, max_age, seconds_left, issued_at = self._time(wished)
+        now = int(self._keyring.read_clock())
+        sets_cookie = how != "late" and self._needs_cookie(how, wishes, record, now)
+        if before is None:
+            session_id = wishes.id or self.make_id()
+        else:
+            session_id = renew_id(before.id) if wishes.renewed else before.id
+        end = (seconds_left and now + seconds_left) if sets_cookie or before is None else before.end
+        if end is not None and end <= now:
+            raise SessionEndedError(_ENDED)
+        own = payload = self.codec.write(content, metadata)
+        overruled: list[str] = []
+        if wished.without or (before and before.payload is not record.payload and not wishes.ended):
+            content, overruled = self._merge(own, record, wished.without)
+            payload = self.codec.write(content, metadata)
+        proof = before.proof if before is not None and not wishes.renewed else session_id.proof
+        stored = self._seal.close(session_id.key, Sealed(proof, end, payload))
+        place = Place(session_id, proof, end, stored, payload)
+        kept = wished.saved(own, issued_at, place)
+        expected = before.stored if before else None
+        return Attempt(expected, end and end - now, place, kept, max_age, sets_cookie, overruled)
+
+    def _needs_cookie(self, how: Occasion, wishes: Wishes, record: Record, now: int) -> bool:
+        """Whether a cookie has to go out: a mere change sets none, as it might arrive after that of a sign-in."""
+        place = record.place
+        if place is None or wishes.renewed:
+            return True
+        if how == "renew" or record.due or wishes.max_age is not False or record.signed_at is None:
+            needed = True
+        else:
+            needed = self._is_past(_PROLONG_AFTER, record, now) is True
+        return needed and place.proof == place.id.proof  # or the browser has a newer one
+
+    def _merge(self, own: bytes, record: Record, without: bytes | None) -> tuple[dict[str, Any], list[str]]:
+        """``own`` on top of what others have written, and the keys in which theirs gave way."""
+        ours = self._read(own, without)  # as it would come back, too: a list in the place of a tuple
+        if record.place is None:
+            return ours, []
+        return merge(self._read(record.payload, without), ours, self._read(record.place.payload, None))
+
+    def _read(self, payload: bytes | None, without: bytes | None) -> dict[str, Any]:
+        """What is in a payload, ``without`` what has ended."""
+        content = self.codec.read(payload, 0, outdated=False).content if payload else {}
+        return content if without is None else find_added(self._read(without, None), content)
+
+    def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:
+        """Both as they are after another request has written ``there``. Raises ``SessionEndedError``."""
+        place = record.place
+        if not there:
+            return self._begin_anew(attempt, wishes, record, _ENDED)
+        try:
+            proof, end, payload = self._seal.open(attempt.place.id.key, there)
+            now_there = self.codec.read(payload, record.signed_at or 0, record.due)
+        except BadData:
+            return self._begin_anew(attempt, wishes, record, _UNREADABLE)
+        if place is None:  # our own, of a try that failed after it had held: nobody else knows of it
+            return replace(record, place=Place(attempt.place.id, proof, end, there, payload), payload=payload), wishes
+        if proof != place.proof:
+            principal = now_there.metadata.get("principal")
+            is_same = principal is not None and principal == record.metadata.get("principal")
+            if not is_same or wishes.ended:
+                return self._begin_anew(attempt, wishes, record, _RENEWED)
+            wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
+        place = Place(place.id, proof, end, there, payload)
+        return replace(record, metadata=now_there.metadata, issued_at=now_there.issued_at, place=place), wishes
+
+    def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
+        """What signs in has a session of its own, with what this request has put in and nothing of before."""
+        if wishes.renewed:
+            anew = replace(record, place=None, metadata=NO_METADATA, without=record.payload or record.without)
+            if wishes.ended or wishes.principal or self._read(attempt.record.payload, anew.without):
+                return anew, wishes
+        raise SessionEndedError(why_ended)
+
+    def _conclude(self, attempt: Attempt, secure: bool) -> Kept:
+        """What was saved, and the ``Set-Cookie`` value where one is needed."""
+        if attempt.overruled:
+            report_merged(attempt.overruled)
+        if not attempt.sets_cookie:
+            return attempt.record, None
+        value = self._keyring.sign(attempt.place.id.text)
+        return attempt.record, self._cookie.write(value, attempt.max_age, secure)
+
+    async def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
+        """Deletes the record, and has the browser forget the id that led to it."""
+        if record.place is not None:
+            await self._store.delete(record.place.id.key)
+        is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
+        return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
+
+
+def _weigh(rejected: Rejection | None, other: Rejection) -> Rejection:
+    """Of two reasons that which counts: the first, but for one that forbids to set a cookie."""
+    return other if rejected is None or other == "superseded" else rejected

@@ -1,0 +1,94 @@
+"""Sessions in Redis or Valkey, by redis-py or valkey-py: for an app that runs on several machines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from hashlib import sha1
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+MAC: Final = 32  # bytes of a record that differ wherever the record does
+
+_SWAP: Final = """\
+local there = redis.call('GET', KEYS[1]) or ''
+if string.sub(there, 1, 32) ~= ARGV[1] then return there end
+redis.call('SET', KEYS[1], ARGV[2], unpack(ARGV, 3))
+"""
+_SWAP_HASH: Final = sha1(_SWAP.encode(), usedforsecurity=False).hexdigest()
+_RAW: Final[dict[str, Any]] = {"NEVER_DECODE": True}  # whatever the client does with other answers
+
+
+class RedisStore:
+    """Keeps sessions in Redis 3 or later, Valkey, a cluster of them, or what a Sentinel names as their master.
+
+    ``client`` is one that the app has, ``redis.asyncio``'s ``Redis`` or ``RedisCluster``, ``Sentinel.master_for(...)``,
+    or one of ``valkey.asyncio``; it stays the app's to close. Or it is a URL, ``redis://``, ``rediss://`` or
+    ``unix://``: then each event loop has a client of its own, with at most ``max_connections``; requests wait for one.
+
+    Each call is one command with one key, ``prefix`` and the record's key. Each reads from the primary: a client that
+    reads from replicas does not see what was just written. Raises ``TypeError`` for what is neither, and ``ValueError``
+    for another URL.
+    """
+
+    def __init__(self, client: Any, prefix: str = "session:", *, max_connections: int = 50) -> None:
+        if not isinstance(client, str) and not callable(getattr(client, "execute_command", None)):
+            raise TypeError(
+                f"RedisStore takes an asynchronous client or a URL, not a {type(client).__name__};"
+                " write RedisStore('redis://127.0.0.1:6379')."
+            )
+        self._client = client
+        self._make_client = _prepare(client, max_connections) if isinstance(client, str) else None
+        self._prefix = prefix
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+
+    async def get(self, key: str) -> bytes | None:
+        """The record under ``key``."""
+        record: bytes | None = await self._ask("GET", self._prefix + key)
+        return record
+
+    async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
+        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        arguments = [1, self._prefix + key, (expected or b"")[:MAC], record, *([] if ttl is None else ["EX", ttl])]
+        there: bytes | None
+        try:
+            there = await self._ask("EVALSHA", _SWAP_HASH, *arguments)
+        except Exception as error:
+            if type(error).__name__ != "NoScriptError":  # redis-py and valkey-py have one each
+                raise
+            # The server has started since the script was last sent.
+            there = await self._ask("EVAL", _SWAP, *arguments)
+        return there
+
+    async def delete(self, key: str) -> None:
+        """Forgets the record under ``key``."""
+        await self._ask("DEL", self._prefix + key)
+
+    async def aclose(self) -> None:
+        """Closes the connections that were opened for a URL in this event loop."""
+        client = self._clients.pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.aclose()
+
+    async def _ask(self, *command: Any) -> Any:
+        client = self._client if self._make_client is None else self._find_client(self._make_client)
+        return await client.execute_command(*command, **_RAW)
+
+    def _find_client(self, make_client: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        client = self._clients.get(loop)
+        if client is None:
+            client = self._clients[loop] = make_client()
+        return client
+
+
+def _prepare(url: str, max_connections: int) -> Callable[[], Any]:
+    """Makes clients for ``url``. Raises ``ValueError`` for one that isn't Redis'."""
+    from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  # a client of valkey-py needs none of it
+
+    def make_client() -> Any:
+        pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=None)
+        return Redis.from_pool(pool)
+
+    BlockingConnectionPool.from_url(url)
+    return make_client

@@ -1,0 +1,178 @@
+"""Sessions in a file of SQLite: for an app on one machine, in any number of processes, with nothing to install."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+_BEGIN: Final = """
+PRAGMA journal_mode = WAL;
+CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, record BLOB NOT NULL, ends REAL);
+CREATE INDEX IF NOT EXISTS sessions_ends ON sessions (ends) WHERE ends IS NOT NULL;
+"""
+# Readers wait for nobody, and a power cut loses at most the last writes. 200 pages are 0.8 MB.
+_SET_UP: Final = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 200;"
+_GET: Final = "SELECT record FROM sessions WHERE key = ? AND (ends IS NULL OR ends > ?)"
+_ADD: Final = """
+INSERT INTO sessions VALUES (?1, ?2, ?3) ON CONFLICT (key)
+DO UPDATE SET record = ?2, ends = ?3 WHERE ends <= ?4
+"""
+_REPLACE: Final = (
+    "UPDATE sessions SET record = ?2, ends = ?3 WHERE key = ?1 AND record = ?5 AND (ends IS NULL OR ends > ?4)"
+)
+_DELETE: Final = "DELETE FROM sessions WHERE key = ?"
+_SWEEP: Final = "DELETE FROM sessions WHERE rowid IN (SELECT rowid FROM sessions WHERE ends <= ? LIMIT 20)"
+_SWEEP_EACH: Final = 10  # writes
+
+Query = Callable[[sqlite3.Connection], Any]
+
+
+class _Database:
+    """A connection for one thread at a time, which waits ``timeout`` seconds for a lock of another's."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        self._lock = Lock()
+        self._connection = sqlite3.connect(path, timeout, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection.executescript(_SET_UP)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def ask(self, query: Query) -> Any:
+        with self._lock:
+            return query(self._connection)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+
+class SQLiteStore:
+    """Keeps sessions in the file at ``path``, which only the user who runs the app may read.
+
+    It is asked straight from the event loop, as that takes microseconds, under asyncio, uvloop and trio alike. Where
+    another process holds the lock, the wait is in a thread (under trio: in the loop), for at most ``timeout`` seconds;
+    then ``sqlite3.OperationalError`` is raised. The file may not be on a network drive. Raises ``OSError`` or
+    ``sqlite3.Error`` where there can be no such file, and ``ValueError`` for one in memory.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
+        name = os.fspath(path)
+        if name in ("", ":memory:") or name.startswith("file:"):
+            raise ValueError(f"SQLiteStore({name!r}) is no file; write MemoryStore() to keep sessions in memory.")
+        self._path = Path(name).absolute()  # the app may change its folder
+        self._timeout = timeout
+        # By process, as a fork must neither use nor close what its parent has opened; and by how long each waits.
+        self._databases: dict[tuple[int, float], _Database] = {}
+        self._writes = 0
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        self._begin()
+
+    def get_now(self, key: str) -> bytes | None:
+        """The record under ``key``."""
+        query = _select(key)
+        record: bytes | None
+        try:
+            record = self._ask(query, 0)
+        except sqlite3.OperationalError as error:
+            if not _is_locked(error):
+                raise
+            record = self._ask(query, self._timeout)
+        return record
+
+    async def get(self, key: str) -> bytes | None:
+        """The record under ``key``."""
+        record: bytes | None = await self._wait(_select(key))
+        return record
+
+    async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
+        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        now = time.time()
+        values = key, record, ttl and now + ttl, now
+        query = (_ADD, values) if expected is None else (_REPLACE, (*values, expected))
+
+        def write(connection: sqlite3.Connection) -> bytes | None:
+            while connection.execute(*query).rowcount == 0:
+                there = connection.execute(_GET, (key, now)).fetchone()
+                if there is None and expected is not None:
+                    return b""
+                if there is not None and there[0] != expected:
+                    return bytes(there[0])
+            return None
+
+        there: bytes | None = await self._wait(write)
+        self._writes += 1
+        if self._writes % _SWEEP_EACH == 0:
+            self._sweep(now)
+        return there
+
+    async def delete(self, key: str) -> None:
+        """Forgets the record under ``key``."""
+        await self._wait(lambda connection: connection.execute(_DELETE, (key,)))
+
+    def close(self) -> None:
+        """Closes what this process has opened. The store may be used again afterwards."""
+        for place in [place for place in self._databases if place[0] == os.getpid()]:
+            self._databases.pop(place).close()
+
+    def _begin(self) -> None:
+        database = _Database(self._path, self._timeout)
+        end = time.monotonic() + self._timeout
+        try:
+            while True:
+                try:
+                    database.ask(lambda connection: connection.executescript(_BEGIN))
+                    break
+                except sqlite3.OperationalError as error:
+                    # Of two who begin a file at once SQLite refuses one without a wait.
+                    if not _is_locked(error) or time.monotonic() > end:
+                        raise
+                    time.sleep(0.01)
+        finally:
+            database.close()
+
+    def _sweep(self, now: float) -> None:
+        try:
+            self._ask(lambda connection: connection.execute(_SWEEP, (now,)), 0)
+        except sqlite3.OperationalError as error:
+            if not _is_locked(error):  # then the next write does it
+                raise
+
+    async def _wait(self, query: Query) -> Any:
+        """What ``query`` finds. It waits for a lock that another holds off the event loop, where it can."""
+        try:
+            return self._ask(query, 0)
+        except sqlite3.OperationalError as error:
+            if not _is_locked(error):
+                raise
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # trio
+            return self._ask(query, self._timeout)
+        return await loop.run_in_executor(None, self._ask, query, self._timeout)
+
+    def _ask(self, query: Query, timeout: float) -> Any:
+        place = os.getpid(), timeout
+        database = self._databases.get(place)
+        if database is None:  # two threads may open two: the one that is left alone is closed as garbage
+            database = self._databases.setdefault(place, _Database(self._path, timeout))
+        return database.ask(query)
+
+
+def _select(key: str) -> Query:
+    def select(connection: sqlite3.Connection) -> bytes | None:
+        row = connection.execute(_GET, (key, time.time())).fetchone()
+        return None if row is None else row[0]
+
+    return select
+
+
+def _is_locked(error: sqlite3.OperationalError) -> bool:
+    return str(error) == "database is locked"  # its code is there since Python 3.11 only
