@@ -1,6 +1,6 @@
 """Signed sessions for any ASGI app."""
 
-from .errors import CookieTooLargeError, SessionError, UnserializableSessionError
+from .errors import CookieTooLargeError, SessionError, SessionNotLoadedError, UnserializableSessionError
 from .middleware import SessionMiddleware
 from .session import Session
 from .session_signer import SessionSigner
@@ -10,6 +10,7 @@ __all__ = [
     "Session",
     "SessionError",
     "SessionMiddleware",
+    "SessionNotLoadedError",
     "SessionSigner",
     "UnserializableSessionError",
 ]

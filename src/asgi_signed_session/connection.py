@@ -23,7 +23,8 @@ from .reporting import (
     why_unsaved,
 )
 from .session import Session, make_unread
-from .store_keeper import SessionEndedError, StoreKeeper
+from .store_keeper import ENDED, SessionEndedError, StoreKeeper
+from .unloaded import UnloadedSession
 
 Phase = Literal["open", "started", "closed"]  # "started": the headers are out, or on their way
 
@@ -289,8 +290,9 @@ def find_open(scope: Scope, marker: str) -> tuple[Connection, ...]:
 class StoredConnection(Connection):
     """One connection whose session is kept in a store: reading and saving are awaited, and late changes saved."""
 
-    __slots__ = ()
+    __slots__ = ("headers",)
 
+    headers: Any
     phase: Phase
     session: Session
 
@@ -313,12 +315,34 @@ class StoredConnection(Connection):
 
     async def _read(self, headers: Any) -> None:
         keeper = self.parts.keeper
+        self.headers = headers
         source: Any = NOTHING  # where the store fails, an error page around us finds an empty session
         try:
-            source = headers if keeper.reads_when_touched else await keeper.find(headers)
+            source = headers if keeper.reads_when_touched or not keeper.autoload else await keeper.find(headers)
         finally:
             session = self.session = self.scope[self.parts.scope_key] = make_unread(keeper, source)
+            if not keeper.autoload:
+                session.__class__ = UnloadedSession  # of the same layout
             session._belong_to(self)
+
+    async def load(self) -> None:
+        """Reads the session from the store: for the first time, or again."""
+        session, keeper = self.session, self.parts.keeper
+        if isinstance(session, UnloadedSession):
+            record = await keeper.find(self.headers)
+            if isinstance(session, UnloadedSession):  # another task may have been quicker
+                session._load(record)
+            return
+        session.mark_accessed()
+        content, record = await keeper.look_again(session, session._record)
+        if record.rejected is not None and session._record.place is not None:
+            self._report(ENDED, "session.ended")
+        session._take_over(content, record)
+
+    async def save(self) -> None:
+        """Saves what has changed, unless it needs a cookie that is still to go out."""
+        if self.phase != "open" or not self.session._has_new_id():
+            await self._save_late()
 
     def _leave(self) -> None:
         super()._leave()

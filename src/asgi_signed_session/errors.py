@@ -5,6 +5,10 @@ class SessionError(Exception):
     """Raised out of ``send``, before anything is sent, when the session can't be saved as the app left it."""
 
 
+class SessionNotLoadedError(SessionError):
+    """Raised when a session is touched before ``await session.load()``, where the middleware has ``autoload=False``."""
+
+
 class CookieTooLargeError(SessionError, ValueError):
     """Raised when the cookie would be larger than browsers and front ends keep: they would drop it without a word."""
 

@@ -111,13 +111,9 @@ class CookieKeeper(BaseKeeper):
     def _describe_size(self, content: Mapping[str, Any], set_cookie: bytes) -> CookieTooLargeError:
         size = len(set_cookie)
         attributes = size - len(set_cookie.partition(b";")[0])
-        largest = ", ".join(f"{key!r} ({_show_size(size)})" for key, size in self.codec.find_largest(content))
         return CookieTooLargeError(
             f"session cookie {self.session_cookie!r} is {size} bytes, {attributes} of them its attributes,"
-            f" {size - MAX_COOKIE} over the {MAX_COOKIE} that browsers and front ends keep; largest: {largest}."
+            f" {size - MAX_COOKIE} over the {MAX_COOKIE} that browsers and front ends keep; largest:"
+            f" {self.codec.show_largest(content)}."
             " Store less, or use a store."
         )
-
-
-def _show_size(size: int) -> str:
-    return f"{size} bytes" if size < 1000 else f"{size / 1000:.1f} kB"

@@ -16,7 +16,7 @@ from .messages import keep_headers
 from .payload import Codec, Serializer
 from .session import make_unread
 from .signing import Keyring, SecretKey
-from .store_keeper import StoreKeeper
+from .store_keeper import OnStoreError, StoreKeeper, StoreOptions
 from .stores import BareStore, Store, check_store
 
 # Frameworks give scopes and messages types of their own, none of which is another's.
@@ -52,6 +52,9 @@ class SessionMiddleware:
         lifetime: Seconds | None = None,
         scope_key: str = "session",
         store: Store | BareStore | None = None,
+        autoload: bool = True,
+        on_store_error: OnStoreError = "raise",
+        max_size: int | None = 64 * 1024,
     ) -> None:
         if not callable(app):
             kind = type(app).__name__
@@ -59,7 +62,8 @@ class SessionMiddleware:
         ends = Lifetime(max_age, refresh_after, lifetime)
         cookie = SetCookie(session_cookie, path, same_site, https_only, domain, partitioned)
         keeping = cookie, Keyring(secret_key, session_cookie, fallbacks), Codec(serializer), ends
-        keeper = CookieKeeper(*keeping) if store is None else StoreKeeper(check_store(store), *keeping)
+        use = StoreOptions(autoload, on_store_error, max_size).check()
+        keeper = CookieKeeper(*keeping) if store is None else StoreKeeper(check_store(store), use, *keeping)
         self.app: Callable[[Any, Any, Any], Awaitable[None]] = app
         self.session_cookie = session_cookie
         self.scope_key = scope_key

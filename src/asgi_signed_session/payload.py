@@ -94,10 +94,16 @@ class Codec:
         except Exception:  # each serializer has errors of its own
             return object()  # equal to nothing
 
-    def find_largest(self, content: Mapping[str, Any], count: int = 3) -> list[tuple[str, int]]:
-        """The keys that take the most room, each with the bytes of its JSON."""
+    def show_largest(self, content: Mapping[str, Any], count: int = 3) -> str:
+        """The keys that take the most room, each with the size of its JSON."""
         sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
-        return sorted(sizes.items(), key=lambda item: -item[1])[:count]
+        largest = sorted(sizes.items(), key=lambda item: -item[1])[:count]
+        return ", ".join(f"{key!r} ({show_size(size)})" for key, size in largest)
+
+
+def show_size(size: int) -> str:
+    """So many bytes, for a message."""
+    return f"{size} bytes" if size < 1000 else f"{size / 1000:.1f} kB"
 
 
 def _read_metadata(metadata: Any) -> tuple[int, Metadata]:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from .ids import Id
 
-Rejection = Literal["bad-signature", "expired", "malformed", "superseded"]
+Rejection = Literal["bad-signature", "expired", "malformed", "superseded", "unavailable"]
 Metadata: TypeAlias = Mapping[str, Any]
 
 NO_CONTENT: Final[dict[str, Any]] = {}  # never written to: a session copies it
@@ -57,6 +57,7 @@ REJECTED: Final[Mapping[Rejection | None, Record]] = {
     "expired": Record(NO_CONTENT, NO_METADATA, rejected="expired"),
     "malformed": Record(NO_CONTENT, NO_METADATA, rejected="malformed"),
     "superseded": Record(NO_CONTENT, NO_METADATA, rejected="superseded"),
+    "unavailable": Record(NO_CONTENT, NO_METADATA, rejected="unavailable"),
 }
 NOTHING: Final = REJECTED[None]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any, Literal
 
 from .messages import Scope, accept_takes_headers
@@ -10,6 +11,9 @@ from .messages import Scope, accept_takes_headers
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 UnsavedEvent = Literal["session.unsaved", "session.ended"]  # "session.ended": it was, or renewed, by another request
+
+_MINUTE = 60  # seconds
+_silent_until = [0.0]  # for a store that fails
 
 _said: set[str] = set()  # warnings that are given once a process
 
@@ -26,6 +30,20 @@ def report_merged(keys: list[str]) -> None:
     """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
     extra = {"event": "session.merged", "keys": keys}
     logger.info("Two requests have changed the session in %s; the later one's stays.", ", ".join(keys), extra=extra)
+
+
+def report_store_failed(error: Exception) -> None:
+    """Says, once a minute, that the store can't be read."""
+    now = time.monotonic()
+    if now >= _silent_until[0]:
+        _silent_until[0] = now + _MINUTE
+        # Its type alone: the text of an error may have a URL with a password.
+        logger.warning(
+            "The session store can't be read (%s): visitors who have a session find an empty one. Give the app its"
+            " store back; this is said once a minute.",
+            type(error).__name__,
+            extra={"event": "session.store-failed"},
+        )
 
 
 def report_refused(scope: Scope, error: Exception) -> None:

@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final, Literal, Protocol
 
+from .errors import SessionError
 from .ids import Id
 from .lifetime import Seconds, read_seconds
+from .merging import is_same
 from .record import DELETED, NO_WISHES, NOTHING, Record, Rejection, Wishes
 
 State = Literal["read", "lent", "changed"]
@@ -61,6 +63,12 @@ class Keeper(Protocol):
 
 class Exchange(Protocol):
     """The connection that a session in a store belongs to, as long as it is open."""
+
+    async def load(self) -> None:
+        """Reads the session from the store, whatever is known of it."""
+
+    async def save(self) -> None:
+        """Saves what has changed."""
 
     def check_renewal(self) -> None:
         """Raises ``SessionError`` where no cookie can carry a new id any more."""
@@ -132,7 +140,9 @@ class Session(dict[str, Any]):
         """``None``, or why the cookie that came was not used.
 
         ``"bad-signature"``, ``"expired"``, ``"malformed"``, or, with a store, ``"superseded"``: it is of a time before
-        a sign-in. A session that has come with such a cookie is saved only where it signs in itself.
+        a sign-in; or ``"unavailable"``: the store has failed, and the middleware has ``on_store_error="empty"``. A
+        session that has come with a superseded cookie is saved only where it signs in itself; nothing is while the
+        store is unavailable.
         """
         return self._record.rejected
 
@@ -227,6 +237,32 @@ class Session(dict[str, Any]):
         if exchange is not None:
             exchange.check_renewal()
 
+    async def load(self) -> None:
+        """With a store: reads the session now; without one it does nothing.
+
+        For the first time, where the middleware has ``autoload=False``. Or again, on a connection that lives long, such
+        as a websocket: what others have changed since is put in, and what was changed here stays. One that was ended
+        since is then empty, and ``rejected`` says why.
+        """
+        exchange = getattr(self, "_exchange", None)
+        if exchange is not None:
+            await exchange.load()
+
+    async def save(self) -> None:
+        """With a store: saves now what has changed, for a connection that lives long.
+
+        Before the response has started, a session that is new, cleared or has a new id is left to its start, which
+        carries the cookie. Raises ``SessionError`` without a store, or once the connection has ended, where something
+        has changed.
+        """
+        exchange = getattr(self, "_exchange", None)
+        if exchange is not None:
+            await exchange.save()
+        elif self._is_changed():
+            raise SessionError(
+                "session.save() needs a store, SessionMiddleware(..., store=...), and a connection that is still open."
+            )
+
     def clear(self) -> None:
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
         super().clear()
@@ -293,6 +329,23 @@ class Session(dict[str, Any]):
         return self._state == "changed" or (
             self._fingerprint is not None and self._fingerprint != _freeze(list(self.values()))
         )
+
+    def _has_new_id(self) -> bool:
+        """Whether a cookie has to go out for it, or one has to be deleted."""
+        return self._record.place is None or self._wishes.renewed > 0
+
+    def _take_over(self, content: Mapping[str, Any], record: Record) -> None:
+        """Has the session be what ``content`` is, and ``record`` what it was read from, but for what was changed."""
+        changed = self._is_changed()
+        for key in self.keys() - content.keys():
+            super().__delitem__(key)
+        for key, value in content.items():
+            if key not in self or not is_same(self[key], value):  # the app may go on with what it has in hand
+                super().__setitem__(key, value)
+        self._record = record
+        self._take()
+        if changed and record.rejected is None:
+            self._state = "changed"
 
     def _take(self) -> tuple[Record, Wishes]:
         """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
@@ -386,6 +439,12 @@ class UnreadSession(Session):
     _fingerprint = None
     # In C: 0.2 µs less for every connection.
     __init__: Any = dict.__init__
+
+    def _load(self, record: Record) -> None:
+        """Has it be read from ``record``, now."""
+        self._source = record
+        self.__class__ = UnreadSession
+        self.mark_accessed()
 
     def mark_accessed(self) -> None:
         try:
@@ -487,8 +546,11 @@ for _name in (_OF_DICT | {"mark_modified", "regenerate"}) - {"__getitem__", "get
     setattr(UnreadSession, _name, _read_first(_name))
 for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _read_both_first(_name))
-for _name in ("issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"):
+_PROPERTIES = {"issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"}
+for _name in _PROPERTIES:
     setattr(UnreadSession, _name, _read_first_property(_name))
 setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010
 # Setting it is no touch: Quart 0.23 does at every response, whoever looked at the session.
 setattr(UnreadSession, "accessed", property(lambda _: False, lambda _, value: None))  # noqa: B010
+
+READING: Final = _OF_DICT | _PROPERTIES | {"mark_modified", "regenerate"}  # what needs the content

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import SessionError
@@ -12,18 +12,20 @@ from .ids import Id, find_id, make_id, renew_id
 from .keepers import BaseKeeper, Kept, Occasion
 from .lifetime import Lifetime
 from .merging import find_added, merge
-from .payload import Codec
-from .record import DELETED, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
-from .reporting import report_merged
+from .payload import Codec, show_size
+from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
+from .reporting import report_merged, report_store_failed
 from .sealing import Seal, Sealed
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import Store
+
+OnStoreError = Literal["raise", "empty"]
 
 MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 _SEAL = b"asgi-signed-session.record"  # what the key is derived for
 
-_ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
+ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 _RENEWED = (
     "Another request has signed in or renewed the session meanwhile, and what was begun before has no part in it;"
     " the visitor's next request finds that session."
@@ -36,7 +38,31 @@ _UNREADABLE = (
     "What is in the store by now can't be read: give all apps that share it the same keys, the same cookie's name and"
     " the same serializer."
 )
+_UNAVAILABLE = (
+    "The store could not be read, so the visitor's session isn't known and nothing may be saved in its place; put a"
+    " check of session.rejected == 'unavailable' before the change."
+)
 _TOO_LATE_TO_RENEW = "regenerate() needs a cookie to go out, and none could; nothing was saved after it."
+
+
+class StoreOptions(NamedTuple):
+    """How a store is used. ``max_size`` is bytes of a session's payload; ``None``: no limit."""
+
+    autoload: bool
+    on_store_error: OnStoreError
+    max_size: int | None
+
+    def check(self) -> StoreOptions:
+        """These options. Raises ``TypeError`` or ``ValueError`` where they can't be."""
+        if not isinstance(self.autoload, bool):
+            raise TypeError(f"autoload={self.autoload!r} must be True or False.")
+        if self.on_store_error not in ("raise", "empty"):
+            raise ValueError(f"on_store_error={self.on_store_error!r} must be 'raise' or 'empty'.")
+        if self.max_size is None:
+            return self
+        if not isinstance(self.max_size, int) or isinstance(self.max_size, bool) or self.max_size <= 0:
+            raise ValueError(f"max_size={self.max_size!r} must be a positive number of bytes, or None.")
+        return self
 
 
 class SessionEndedError(Exception):
@@ -66,35 +92,92 @@ class Attempt(NamedTuple):
 class StoreKeeper(BaseKeeper):
     """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
 
-    def __init__(self, store: Store, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
+    def __init__(
+        self,
+        store: Store,
+        options: StoreOptions,
+        cookie: SetCookie,
+        keyring: Keyring,
+        codec: Codec,
+        lifetime: Lifetime,
+    ) -> None:
         super().__init__(cookie, keyring, codec, lifetime)
+        self.autoload: bool = options.autoload
         self._store = store
+        self._raises = options.on_store_error == "raise"
+        self._max_size = options.max_size
         self._seal = Seal(keyring.derive_keys(_SEAL))
-        self._get_now: Callable[[str], bytes | None] | None = getattr(store, "get_now", None)
+        self._get_now: Any = getattr(store, "get_now", None)
         self.reads_when_touched: bool = self._get_now is not None
 
     async def find(self, headers: Iterable[Header]) -> Record:
         """What the store has for the first of the cookies in ``headers`` that can be used."""
-        rejected: Rejection | None = None
-        for cookie in find_cookies(headers, self._cookie.name):
-            lead = self._follow(cookie)
-            record = lead if isinstance(lead, Record) else self._open(await self._store.get(lead.id.key), lead)
-            if record.rejected is None:
-                return record
-            rejected = _weigh(rejected, record.rejected)
-        return REJECTED[rejected]
+        search, stored = self._search(headers), None
+        try:
+            while True:
+                key = search.send(stored)
+                try:
+                    stored = await self._store.get(key)
+                except Exception as error:  # each store has errors of its own
+                    return self._go_without(error)
+        except StopIteration as found:
+            record: Record = found.value
+            return record
 
     def _find_now(self, headers: Iterable[Header]) -> Record:
-        """As ``find``, of a store that answers at once."""
-        assert self._get_now is not None
+        """As ``find``, in a store that answers at once."""
+        search, stored = self._search(headers), None
+        try:
+            while True:
+                key = search.send(stored)
+                try:
+                    stored = self._get_now(key)
+                except Exception as error:
+                    return self._go_without(error)
+        except StopIteration as found:
+            record: Record = found.value
+            return record
+
+    def _search(self, headers: Iterable[Header]) -> Generator[str, bytes | None, Record]:
+        """What is found, given, for each key that it yields, what the store has there."""
         rejected: Rejection | None = None
         for cookie in find_cookies(headers, self._cookie.name):
             lead = self._follow(cookie)
-            record = lead if isinstance(lead, Record) else self._open(self._get_now(lead.id.key), lead)
+            record = lead if isinstance(lead, Record) else self._open((yield lead.id.key), lead)
             if record.rejected is None:
                 return record
-            rejected = _weigh(rejected, record.rejected)
+            # Of several reasons the first counts, but for one that forbids to set a cookie.
+            if rejected is None or record.rejected == "superseded":
+                rejected = record.rejected
         return REJECTED[rejected]
+
+    def _go_without(self, error: Exception) -> Record:
+        if self._raises:
+            raise error
+        report_store_failed(error)
+        return REJECTED["unavailable"]
+
+    async def look_again(self, content: Mapping[str, Any], record: Record) -> tuple[Mapping[str, Any], Record]:
+        """What a session with this ``content`` is by now, and from what; without content where it has ended."""
+        place = record.place
+        if place is None:  # no cookie has led to it
+            return content, record
+        stored = await self._store.get(place.id.key)
+        if stored is None:
+            return NO_CONTENT, REJECTED["expired"]
+        try:
+            proof, end, payload = self._seal.open(place.id.key, stored)
+            now_there = self.codec.read(payload, record.signed_at or 0, record.due)
+        except BadData:
+            return NO_CONTENT, REJECTED["malformed"]
+        if end is not None and int(self._keyring.read_clock()) > end:
+            return NO_CONTENT, REJECTED["expired"]
+        if proof != place.proof and not _is_same_principal(record, now_there):
+            return NO_CONTENT, REJECTED["superseded"]
+        place = Place(place.id, proof, end, stored, payload)
+        found = replace(now_there, content=NO_CONTENT, signed_at=record.signed_at, place=place, without=record.without)
+        own = self.codec.write(content, now_there.metadata)
+        return self._merge(own, replace(found, payload=record.payload), record.without)[0], found
 
     def _follow(self, cookie: bytes) -> Lead | Record:
         """Where ``cookie`` leads, or why it can't be used."""
@@ -149,8 +232,8 @@ class StoreKeeper(BaseKeeper):
         Raises ``SessionError``, or ``SessionEndedError`` for what may not be saved any more. What is late and begins a
         new session has no cookie that could lead to it: it is dropped.
         """
-        if record.place is None and record.rejected == "superseded" and not wishes.renewed:
-            raise SessionEndedError(_SUPERSEDED)
+        if record.place is None:
+            self._check_rejected(wishes, record, how)
         if how == "late":
             if record.place is None or wishes.ended:
                 return await self.drop(wishes, record, secure)
@@ -168,6 +251,13 @@ class StoreKeeper(BaseKeeper):
             " its swap compares and answers as asgi_signed_session.stores.Store says."
         )
 
+    def _check_rejected(self, wishes: Wishes, record: Record, how: Occasion) -> None:
+        """Raises ``SessionError`` or ``SessionEndedError`` where what has come with the cookie forbids to save."""
+        if record.rejected == "superseded" and not wishes.renewed:
+            raise SessionEndedError(_SUPERSEDED)
+        if record.rejected == "unavailable":
+            raise SessionEndedError(_UNAVAILABLE) if how == "late" else SessionError(_UNAVAILABLE)
+
     def _plan(self, content: Mapping[str, Any], wishes: Wishes, record: Record, how: Occasion) -> Attempt:
         """How to save ``content`` where the store still has what ``record`` says."""
         before, wished = record.place, record if wishes is NO_WISHES else wishes.apply_to(record)
@@ -180,12 +270,14 @@ class StoreKeeper(BaseKeeper):
             session_id = renew_id(before.id) if wishes.renewed else before.id
         end = (seconds_left and now + seconds_left) if sets_cookie or before is None else before.end
         if end is not None and end <= now:
-            raise SessionEndedError(_ENDED)
+            raise SessionEndedError(ENDED)
         own = payload = self.codec.write(content, metadata)
         overruled: list[str] = []
         if wished.without or (before and before.payload is not record.payload and not wishes.ended):
             content, overruled = self._merge(own, record, wished.without)
             payload = self.codec.write(content, metadata)
+        if self._max_size is not None and len(payload) > self._max_size:
+            raise self._describe_size(content, len(payload), self._max_size)
         proof = before.proof if before is not None and not wishes.renewed else session_id.proof
         stored = self._seal.close(session_id.key, Sealed(proof, end, payload))
         place = Place(session_id, proof, end, stored, payload)
@@ -220,7 +312,7 @@ class StoreKeeper(BaseKeeper):
         """Both as they are after another request has written ``there``. Raises ``SessionEndedError``."""
         place = record.place
         if not there:
-            return self._begin_anew(attempt, wishes, record, _ENDED)
+            return self._begin_anew(attempt, wishes, record, ENDED)
         try:
             proof, end, payload = self._seal.open(attempt.place.id.key, there)
             now_there = self.codec.read(payload, record.signed_at or 0, record.due)
@@ -229,9 +321,7 @@ class StoreKeeper(BaseKeeper):
         if place is None:  # our own, of a try that failed after it had held: nobody else knows of it
             return replace(record, place=Place(attempt.place.id, proof, end, there, payload), payload=payload), wishes
         if proof != place.proof:
-            principal = now_there.metadata.get("principal")
-            is_same = principal is not None and principal == record.metadata.get("principal")
-            if not is_same or wishes.ended:
+            if wishes.ended or not _is_same_principal(record, now_there):
                 return self._begin_anew(attempt, wishes, record, _RENEWED)
             wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
         place = Place(place.id, proof, end, there, payload)
@@ -254,14 +344,22 @@ class StoreKeeper(BaseKeeper):
         value = self._keyring.sign(attempt.place.id.text)
         return attempt.record, self._cookie.write(value, attempt.max_age, secure)
 
+    def _describe_size(self, content: Mapping[str, Any], size: int, limit: int) -> SessionError:
+        return SessionError(
+            f"the session of cookie {self.session_cookie!r} is {show_size(size)}, and max_size is {show_size(limit)};"
+            f" largest: {self.codec.show_largest(content)}. Store less, or pass a larger max_size."
+        )
+
     async def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
         """Deletes the record, and has the browser forget the id that led to it."""
+        if record.rejected == "unavailable":
+            raise SessionError(_UNAVAILABLE)
         if record.place is not None:
             await self._store.delete(record.place.id.key)
         is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
 
 
-def _weigh(rejected: Rejection | None, other: Rejection) -> Rejection:
-    """Of two reasons that which counts: the first, but for one that forbids to set a cookie."""
-    return other if rejected is None or other == "superseded" else rejected
+def _is_same_principal(record: Record, other: Record) -> bool:
+    principal = record.metadata.get("principal")
+    return principal is not None and principal == other.metadata.get("principal")
