@@ -1,8 +1,9 @@
-"""The command line: ``python -m asgi_signed_session key | inspect VALUE | sign JSON``."""
+"""The command line: ``python -m asgi_signed_session key | inspect VALUE | sign JSON | sessions PRINCIPAL``."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import re
@@ -12,13 +13,17 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any, TypeVar
 
+from . import stores
 from .errors import UnserializableSessionError
 from .ids import find_id
 from .payload import METADATA_KEY
 from .session_signer import SessionSigner
+from .sessions import Sessions
 from .signing import BadData, BadSignature, Keyring, TimestampSigner, decode_unverified, read_unverified
 
 T = TypeVar("T")
@@ -35,7 +40,7 @@ environment:
 
 exit status:
   0  done; for inspect: the value verifies, or there is no key to verify it with
-  1  inspect: no key verifies the value
+  1  inspect: no key verifies the value; sessions: none was ended
   2  the command, the value, the JSON or the environment can't be used
 """
 
@@ -62,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     parser = argparse.ArgumentParser(
         prog="python -m asgi_signed_session",
-        description="Make a key, look into a session cookie, or sign one.",
+        description="Make a key, look into a session cookie, sign one, or list and end a user's sessions.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -72,7 +77,13 @@ def make_parser() -> argparse.ArgumentParser:
     inspect.add_argument("value", metavar="VALUE", help="the cookie's value; - reads it from standard input")
     sign = _add_command(commands, "sign", sign_session, "print a cookie value, for curl or a test")
     sign.add_argument("session", metavar="JSON", help="the session, a JSON object; - reads it from standard input")
-    for command in (inspect, sign):
+    sessions = _add_command(commands, "sessions", list_sessions, "list the sessions of a user, or end them")
+    sessions.add_argument("principal", metavar="PRINCIPAL", help="whose: what the app has put into session.principal")
+    sessions.add_argument("--store", required=True, metavar="STORE", help="sqlite:FILE or redis://HOST:PORT")
+    ending = sessions.add_mutually_exclusive_group()
+    ending.add_argument("--end", metavar="KEY", help="end the session with this key")
+    ending.add_argument("--end-all", action="store_true", help="end all of them")
+    for command in (inspect, sign, sessions):
         command.add_argument("--cookie", default="session", metavar="NAME", help="name of the cookie (%(default)s)")
     return parser
 
@@ -131,6 +142,51 @@ def inspect_value(options: argparse.Namespace) -> int:
     report |= {"verified": verified, "key": key}
     print(json.dumps(report) if options.json else _show(report))
     return 1 if verified is False else 0
+
+
+def list_sessions(options: argparse.Namespace) -> int:
+    """Prints the sessions of a principal, one a line, or how many were ended."""
+    if not os.environ.get(SECRET):
+        raise UsageError(f"{SECRET} is not set: put the key into this environment variable.")
+    fallbacks = os.environ.get(FALLBACKS, "").split()
+
+    async def answer() -> dict[str, Any]:
+        store = _open_store(options.store)
+        sessions = Sessions(store, os.environ[SECRET], options.cookie, fallbacks=fallbacks)
+        living = [asdict(session) for session in await sessions.of(options.principal)]
+        if options.end is not None:
+            is_theirs = options.end in [session["key"] for session in living]
+            report: dict[str, Any] = {"ended": int(is_theirs and await sessions.end(options.end))}
+        elif options.end_all:
+            report = {"ended": await sessions.end_all(options.principal)}
+        else:
+            report = {"sessions": living}
+        if hasattr(store, "aclose"):
+            await store.aclose()
+        return report
+
+    report = asyncio.run(answer())
+    print(json.dumps(report) if options.json else _show_sessions(report))
+    return 1 if report.get("ended") == 0 else 0
+
+
+def _open_store(url: str) -> Any:
+    kind, _, path = url.partition(":")
+    if kind == "sqlite" and Path(path).is_file():
+        return stores.SQLiteStore(path)
+    if kind in ("redis", "rediss", "unix"):
+        return stores.RedisStore(url)
+    # Not what it holds: a URL may have a password in it.
+    raise UsageError("the store is no file that exists, and not Redis: give sqlite:FILE or redis://HOST:PORT.")
+
+
+def _show_sessions(report: dict[str, Any]) -> str:
+    if "ended" in report:
+        return f"ended: {report['ended']}"
+    return "\n".join(
+        f"{session['key']}  signed in {_show_time(session['issued_at'])}  {_show_content('data', session['data'])}"
+        for session in report["sessions"]
+    )
 
 
 def _describe(signed: bytes, cookie: str) -> dict[str, Any]:

@@ -241,7 +241,7 @@ class Connection:
         codec, session = self.parts.keeper.codec, self.session
         record, wishes = session._take()
         keys = codec.find_changes(record.payload, session)
-        wished = codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if session else []
+        wished = codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if not session._is_over() else []
         if wishes.renewed > wishes.ended:
             wished.append("renewal")
         if keys or wished:

@@ -32,6 +32,16 @@ def report_merged(keys: list[str]) -> None:
     logger.info("Two requests have changed the session in %s; the later one's stays.", ", ".join(keys), extra=extra)
 
 
+def report_too_many(limit: int) -> None:
+    """Says that the oldest sessions of a principal were ended."""
+    logger.warning(
+        "More than %d sessions of one session.principal: the oldest was ended. Put a name there that is one user's, and"
+        " end sessions when a user signs out.",
+        limit,
+        extra={"event": "session.too-many"},
+    )
+
+
 def report_store_failed(error: Exception) -> None:
     """Says, once a minute, that the store can't be read."""
     now = time.monotonic()

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from .ids import PROOF_HASH
 from .signing import BadPayload
 
+RECORD = b"asgi-signed-session.record"  # what the key is derived for
+
 MAC = 32  # bytes
 _NONCE = 8  # so that of two requests that write the same, each knows which record is its own
 _PROOF = MAC + _NONCE

@@ -9,13 +9,14 @@ from typing import Any, Literal, NamedTuple
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import SessionError
 from .ids import Id, find_id, make_id, renew_id
+from .index import MAX_ENTRIES, Entry, Index
 from .keepers import BaseKeeper, Kept, Occasion
 from .lifetime import Lifetime
 from .merging import find_added, merge
 from .payload import Codec, show_size
 from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
-from .reporting import report_merged, report_store_failed
-from .sealing import Seal, Sealed
+from .reporting import report_merged, report_store_failed, report_too_many
+from .sealing import RECORD, Seal, Sealed
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import Store
 
@@ -23,7 +24,6 @@ OnStoreError = Literal["raise", "empty"]
 
 MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
-_SEAL = b"asgi-signed-session.record"  # what the key is derived for
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 _RENEWED = (
@@ -106,7 +106,8 @@ class StoreKeeper(BaseKeeper):
         self._store = store
         self._raises = options.on_store_error == "raise"
         self._max_size = options.max_size
-        self._seal = Seal(keyring.derive_keys(_SEAL))
+        self._seal = Seal(keyring.derive_keys(RECORD))
+        self._index = Index(store, self._seal, self.session_cookie)
         self._get_now: Any = getattr(store, "get_now", None)
         self.reads_when_touched: bool = self._get_now is not None
 
@@ -242,14 +243,35 @@ class StoreKeeper(BaseKeeper):
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
             stored = attempt.place.stored
+            principal: str | None = attempt.record.metadata.get("principal") if attempt.sets_cookie else None
+            if principal is not None:
+                await self._note(principal, attempt)
             there = await self._store.swap(attempt.place.id.key, attempt.expected, stored, ttl=attempt.ttl)
             if there is None or there == stored:
+                if principal is not None:
+                    await self._check_noted(principal, attempt)
                 return self._conclude(attempt, secure)
             record, wishes = self._meet(there, attempt, wishes, record)
         raise SessionError(
             f"The store of type {type(self._store).__name__} has refused {MAX_TRIES} swaps of one record: see whether"
             " its swap compares and answers as asgi_signed_session.stores.Store says."
         )
+
+    async def _note(self, principal: str, attempt: Attempt) -> None:
+        """Notes whose session it is to be: first, or a crash could leave one that nobody finds to end it."""
+        now = int(self._keyring.read_clock())
+        entry = Entry(now, now, attempt.place.end)
+        evicted = await self._index.add(principal, attempt.place.id.key, entry)
+        for key in evicted:
+            await self._store.delete(key)
+        if evicted:
+            report_too_many(MAX_ENTRIES)
+
+    async def _check_noted(self, principal: str, attempt: Attempt) -> None:
+        """Raises ``SessionEndedError`` where all sessions of the ``principal`` were ended meanwhile."""
+        if attempt.place.id.key not in await self._index.find(principal):
+            await self._store.delete(attempt.place.id.key)
+            raise SessionEndedError(ENDED)
 
     def _check_rejected(self, wishes: Wishes, record: Record, how: Occasion) -> None:
         """Raises ``SessionError`` or ``SessionEndedError`` where what has come with the cookie forbids to save."""

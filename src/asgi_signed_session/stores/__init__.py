@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .store import BareStore, Store, check_store
 
 if TYPE_CHECKING:
+    from ..sessions import Sessions, StoredSession
     from .keyvalue import KeyValueStore
     from .memory import MemoryStore
     from .postgres import PostgresStore
@@ -26,23 +27,27 @@ __all__ = [
     "RedisStore",
     "SQLAlchemyStore",
     "SQLiteStore",
+    "Sessions",
     "Store",
+    "StoredSession",
     "check_store",
 ]
 
 _MODULES = {
-    "KeyValueStore": "keyvalue",
-    "MemoryStore": "memory",
-    "PostgresStore": "postgres",
-    "RedisStore": "redis",
-    "SQLAlchemyStore": "sqlalchemy",
-    "SQLiteStore": "sqlite",
+    "KeyValueStore": ".keyvalue",
+    "MemoryStore": ".memory",
+    "PostgresStore": ".postgres",
+    "RedisStore": ".redis",
+    "SQLAlchemyStore": ".sqlalchemy",
+    "SQLiteStore": ".sqlite",
+    "Sessions": "..sessions",
+    "StoredSession": "..sessions",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+        return getattr(import_module(_MODULES[name], __name__), name)
     raise AttributeError(f"{__name__} has no {name}; use one of {', '.join(_MODULES)}.", name=name)
 
 

@@ -1,0 +1,107 @@
+"""Whose sessions there are in a store: to list them, and to end them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .index import Entry, Index
+from .payload import Codec, Serializer
+from .record import Record
+from .sealing import RECORD, Seal
+from .signing import BadData, Keyring, SecretKey
+from .stores import BareStore, Store, check_store
+
+
+@dataclass(frozen=True)
+class StoredSession:
+    """A session that is alive. ``issued_at`` is when its principal signed in, ``signed_at`` when it was last prolonged.
+
+    Both are Unix seconds. ``key`` is the ``store_key`` of the session, ``data`` what is in it.
+    """
+
+    key: str
+    principal: str
+    issued_at: int
+    signed_at: int
+    data: dict[str, Any]
+
+
+class Sessions:
+    """The sessions of each principal in ``store``, which the middleware uses with the same key, cookie and serializer.
+
+    Only sessions whose ``session.principal`` was set are known. Raises ``TypeError`` or ``ValueError`` for what
+    ``SessionMiddleware`` would refuse, and whatever the store raises.
+    """
+
+    def __init__(
+        self,
+        store: Store | BareStore,
+        secret_key: SecretKey,
+        session_cookie: str = "session",
+        *,
+        fallbacks: Iterable[SecretKey] = (),
+        serializer: Serializer = json,
+    ) -> None:
+        self._store = check_store(store)
+        self._keyring = Keyring(secret_key, session_cookie, fallbacks)
+        self._seal = Seal(self._keyring.derive_keys(RECORD))
+        self._codec = Codec(serializer)
+        self._index = Index(self._store, self._seal, session_cookie)
+
+    async def of(self, principal: str) -> list[StoredSession]:
+        """The sessions of ``principal`` that are alive, the newest first."""
+        entries = await self._index.find(principal)
+        found = [(key, entry, await self._read(key, principal)) for key, entry in entries.items()]
+        gone = [key for key, _, record in found if record is None]
+        if gone:
+            await self._index.remove(principal, gone)
+        living = [_describe(key, principal, entry, record) for key, entry, record in found if record is not None]
+        return sorted(living, key=lambda session: -session.signed_at)
+
+    async def end(self, key: str) -> bool:
+        """Ends the session whose ``store_key`` is ``key``, whoever's it is; whether there was one."""
+        there = await self._store.get(key)
+        if there is None:
+            return False
+        await self._store.delete(key)
+        return True
+
+    async def end_all(self, principal: str, *, but: str | None = None) -> int:
+        """Ends the sessions of ``principal`` but that whose ``store_key`` is ``but``; how many there were.
+
+        A sign-in that goes on at the same time is ended too, or comes after it.
+        """
+        ended = 0
+        keys = [key for key in await self._index.find(principal) if key != but]
+        for key in keys:
+            ended += await self._end_if_of(principal, key)
+        await self._index.remove(principal, keys)
+        for key in keys:  # one whose record was written after its entry had been seen
+            ended += await self._end_if_of(principal, key)
+        return ended
+
+    async def _end_if_of(self, principal: str, key: str) -> bool:
+        """Ends the session, unless it has become another principal's."""
+        if await self._read(key, principal) is None:
+            return False
+        return await self.end(key)
+
+    async def _read(self, key: str, principal: str) -> Record | None:
+        """What is under ``key``, if it is a session of ``principal``."""
+        stored = await self._store.get(key)
+        if stored is None:
+            return None
+        try:
+            _, end, payload = self._seal.open(key, stored)
+            record = self._codec.read(payload, 0, outdated=False)
+        except BadData:
+            return None
+        is_over = end is not None and self._keyring.read_clock() > end
+        return None if is_over or record.metadata.get("principal") != principal else record
+
+
+def _describe(key: str, principal: str, entry: Entry, record: Record) -> StoredSession:
+    return StoredSession(key, principal, entry.issued_at, entry.signed_at, record.content)
