@@ -10,17 +10,20 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks import figure, readme, report, results
+from benchmarks.correctness import measure_correctness
 from benchmarks.endtoend import QUICK as QUICK_LOAD
 from benchmarks.endtoend import Load, measure_end_to_end
 from benchmarks.growth import measure_growth
 from benchmarks.harness import QUICK, Plan, measure
 from benchmarks.memory import measure_memory
+from benchmarks.million import measure_million
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.stores import QUICK as QUICK_VISITS
 from benchmarks.stores import Visits, measure_stores
 from benchmarks.subjects import SUBJECTS, Subject, with_orjson
 
-PARTS = ("scenarios", "growth", "memory", "stores", "end-to-end")
+PARTS = ("scenarios", "growth", "memory", "stores", "correctness", "end-to-end")
+ON_REQUEST = ("million",)  # of minutes, and not part of a whole run
 COMMITTED = Path()  # stands for --json without a file
 
 
@@ -40,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    only = f"a part ({', '.join(PARTS)}), or the scenarios whose name contains this; can be repeated"
-    save = "write the results here; without FILE to benchmarks/results, where the README's table comes from"
+    only = f"a part ({', '.join((*PARTS, *ON_REQUEST))}), or the scenarios whose name contains this; can be repeated"
+    save = "write the results here; without FILE into those in benchmarks/results, where the README's tables come from"
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help=only)
     parser.add_argument("--json", metavar="FILE", nargs="?", type=Path, const=COMMITTED, help=save)
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the growth here, as SVG")
@@ -69,8 +72,10 @@ def run(options: argparse.Namespace) -> int:
     measured = {"environment": results.environment(options.serializer), **measure_parts(options)}
     report.show(measured, Console() if sys.stdout.isatty() else Console(width=120))
     if options.json:
-        file = results.committed_file(options.serializer) if options.json is COMMITTED else options.json
-        results.save(measured, file)
+        if options.json is COMMITTED:
+            results.save_parts(measured, results.committed_file(options.serializer))
+        else:
+            results.save(measured, options.json)
     if options.plot and "growth" in measured:
         figure.draw(measured["growth"], options.plot)
     return 0
@@ -88,17 +93,21 @@ def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
         parts["memory"] = measure_memory(progress, 1_000 if options.quick else 10_000)
     if wants("stores", options.only):
         parts["stores"] = measure_stores(QUICK_VISITS if options.quick else Visits(), progress)
+    if wants("correctness", options.only):
+        parts["correctness"] = measure_correctness(progress)
+    if wants("million", options.only):
+        parts["million"] = measure_million(progress)
     if wants("end-to-end", options.only):
         parts["end_to_end"] = measure_end_to_end(QUICK_LOAD if options.quick else Load(), progress)
     return parts
 
 
 def wants(part: str, only: list[str]) -> bool:
-    return not only or part in only
+    return part in only or (not only and part not in ON_REQUEST)
 
 
 def chosen(only: list[str]) -> list[Scenario]:
-    names = [name for name in only if name not in PARTS]
+    names = [name for name in only if name not in (*PARTS, *ON_REQUEST)]
     everything = wants("scenarios", only)
     return [scenario for scenario in SCENARIOS if everything or any(name in scenario.name for name in names)]
 

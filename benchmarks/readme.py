@@ -6,8 +6,20 @@ from typing import Any
 
 from benchmarks import figure
 from benchmarks.growth import AXES
-from benchmarks.results import FOLDER, cell, commands, load_committed, ratio_of, scenarios_of, window
-from benchmarks.stored import BARE, MEMORY, REDIS, STORED
+from benchmarks.results import (
+    FOLDER,
+    cell,
+    columns_of,
+    commands,
+    lines_of_bytes,
+    load_committed,
+    ratio_of,
+    scenarios_of,
+    stored_cell,
+    wrong,
+)
+from benchmarks.stored import COLUMNS, MEMORY, REDIS
+from benchmarks.stores import AT_ONCE
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
 
 README = Path(__file__).parents[1] / "README.md"
@@ -54,7 +66,9 @@ def section(results: dict[str, dict[str, Any]]) -> str:
             "![Overhead against session size, cookies and fallback keys](benchmarks/results/growth.svg)",
             figure_line(older["growth"]),
             memory_line(older),
+            *correctness_part(older),
             *stores_part(older),
+            *million_part(older),
             end_to_end_line(older),
             conditions(older),
         ]
@@ -67,8 +81,7 @@ def python(results: dict[str, Any]) -> str:
 
 def table(results: dict[str, Any]) -> str:
     head = ["", "ours", "Starlette", "**ours / Starlette**", *PEERS[1:], "limit"]
-    rows = [row(name, entry["figures"]) for name, entry in scenarios_of(results)]
-    return "\n".join(map(line, [head, ["---", *["--:"] * (len(head) - 1)], *rows]))
+    return markdown_table(head, [row(name, entry["figures"]) for name, entry in scenarios_of(results)])
 
 
 def line(cells: list[str]) -> str:
@@ -105,48 +118,68 @@ def stores_part(results: dict[str, Any]) -> list[str]:
         return [f"Server-side sessions: not measured, {stores['skipped']}."]
     versions = ", ".join(f"{name} {version}" for name, version in stores["versions"].items())
     conditions = (
-        f"Server-side sessions, on {python(results)} with {versions}. Redis, over loopback, one request at a time: "
-        f"its commands for a request, as it counts them itself, and the µs that pass over the bare app's. Memory: "
-        f"CPU time over the bare app, µs a request. `{OURS.name}` is on py-key-value's stores, `{BARE.name}` on one of "
-        f"three lines over Redis' own client or a dict, as starsessions' and Litestar's are. Only ours signs its ids."
+        f"Server-side sessions, on {python(results)} with {versions}, {stores['date']}: µs a request over the bare "
+        f"app's, as they pass, and in memory of CPU time. Before them, in Redis, the commands that a request takes; "
+        f"`evalsha` is a compare-and-set. `{AT_ONCE} at once` are visitors with a session each, and the time of one of "
+        f"them. Ours is on its own stores, in PostgreSQL on `SQLAlchemyStore`; only ours signs its ids and its records."
     )
+    sizes = " ".join(f"With {content}: {sizes}." for content, sizes in lines_of_bytes(stores))
     return [
         conditions,
         stores_table(stores["scenarios"]),
         stores_not_faster_line(stores["scenarios"]),
-        window(stores),
+        f"Bytes that a session takes in a store. {sizes}",
     ]
 
 
 def stores_table(scenarios: dict[str, Any]) -> str:
-    names = [stored.subject.name for stored in STORED]
-    head = ["", *(f"{name}, {place}" for place in (REDIS, MEMORY) for name in names)]
-    rows = [
-        [
-            name,
-            *(commands_cell(entry, subject) for subject in names),
-            *(cell(entry[MEMORY].get(subject)) for subject in names),
-        ]
-        for name, entry in scenarios.items()
-    ]
-    return "\n".join(map(line, [head, ["---", *["--:"] * (len(head) - 1)], *rows]))
+    rows = [[name, *(commands_cell(entry, *column) for column in COLUMNS)] for name, entry in scenarios.items()]
+    return markdown_table(["", *(f"{subject}, {place}" for subject, place in COLUMNS)], rows)
 
 
-def commands_cell(entry: dict[str, Any], subject: str) -> str:
-    time = cell(entry[REDIS].get(subject))
-    return f"{commands(entry, subject)}: {time}" if subject in entry["commands"] else time
+def commands_cell(entry: dict[str, Any], subject: str, place: str) -> str:
+    time = stored_cell(entry, subject, place)
+    return f"{commands(entry, subject)}: {time}" if place == REDIS and subject in entry["commands"] else time
 
 
 def stores_not_faster_line(scenarios: dict[str, Any]) -> str:
     """As ``not_faster_line``, by place and peer, as there are many."""
-    peers = [stored.subject.name for stored in STORED if stored.subject not in (OURS, BARE)]
     found = {
-        f"{where}, against {peer}": [name for name, entry in scenarios.items() if is_not_faster(entry[place], peer)]
+        f"{where}, against {peer}": [
+            name for name, entry in scenarios.items() if place in entry and is_not_faster(entry[place], peer)
+        ]
         for place, where in ((REDIS, "In Redis"), (MEMORY, "In memory"))
-        for peer in peers
+        for peer, its_place in COLUMNS
+        if peer != OURS.name and its_place == place
     }
     shown = ". ".join(f"{where}: {'; '.join(names)}" for where, names in found.items() if names)
-    return f"Where ours, on py-key-value's store, is not faster, or not clearly. {shown or 'Nowhere in this table'}."
+    return f"Where ours, in a store, is not faster, or not clearly. {shown or 'Nowhere in this table'}."
+
+
+def correctness_part(results: dict[str, Any]) -> list[str]:
+    correctness = results["correctness"]
+    columns = columns_of(correctness)
+    rows = [[name, *(wrong(figures.get(each)) for each in columns)] for name, figures in correctness["cases"].items()]
+    conditions = (
+        f"Requests of one visitor at the same time, how often it goes wrong. All have read the session before any "
+        f"answers, and the answers arrive in any order at a browser that takes every cookie ({correctness['date']})."
+    )
+    return [conditions, markdown_table(["", *columns], rows)]
+
+
+def million_part(results: dict[str, Any]) -> list[str]:
+    if "million" not in results:
+        return []
+    shown = "; ".join(
+        f"{count} sessions: {figures['read_us']['median']} to read, {figures['write_us']['median']} to write, "
+        f"{figures['file_mb']:,} MB"
+        for count, figures in results["million"].items()
+    )
+    return [f"`SQLiteStore` as it grows, µs a call and the file's size: {shown}."]
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(map(line, [head, ["---", *["--:"] * (len(head) - 1)], *rows]))
 
 
 def not_faster_line(runs: dict[str, dict[str, Any]]) -> str:

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.growth import AXES
-from benchmarks.results import cell, commands, ratio_of, scenarios_of, window
-from benchmarks.stored import MEMORY, REDIS
+from benchmarks.results import cell, columns_of, commands, lines_of_bytes, ratio_of, scenarios_of, stored_cell, wrong
+from benchmarks.stored import COLUMNS
 from benchmarks.subjects import NONE, SUBJECTS
 
 NAMES = [subject.name for subject in SUBJECTS if subject is not NONE]
@@ -21,7 +21,14 @@ WIDE = 110  # columns of a terminal in which the reasons have room
 def show(results: dict[str, Any], console: Console) -> None:
     if "scenarios" in results:
         console.print(scenario_table(results, wide=console.width >= WIDE), "")
-    others = {"growth": growth_table, "memory": memory_table, "stores": stores_table, "end_to_end": end_to_end_table}
+    others = {
+        "growth": growth_table,
+        "memory": memory_table,
+        "stores": stores_table,
+        "correctness": correctness_table,
+        "million": million_table,
+        "end_to_end": end_to_end_table,
+    }
     for part, make_table in others.items():
         if part in results:
             console.print(make_table(results), "")
@@ -78,15 +85,44 @@ def stores_table(results: dict[str, Any]) -> Table | Text:
     stores = results["stores"]
     if "skipped" in stores:
         return Text(f"Server-side sessions: skipped, {stores['skipped']}", "bold")
-    table = new_table("Server-side sessions: Redis' commands and µs a request; µs of CPU in memory", "scenario", "")
-    for column in ("commands", REDIS, MEMORY):
-        table.add_column(column, justify="left" if column == "commands" else "right")
+    table = new_table(
+        "Server-side sessions: Redis' commands, µs a request; in memory µs of CPU", "scenario", "", "commands"
+    )
+    places = list(dict.fromkeys(place for _, place in COLUMNS))
+    for place in places:
+        table.add_column(place, justify="right")
     for name, entry in stores["scenarios"].items():
-        for number, subject in enumerate(entry["commands"]):
-            times = [cell(entry[place].get(subject)) for place in (REDIS, MEMORY)]
-            table.add_row("" if number else name, subject, commands(entry, subject), *times)
+        for number, subject in enumerate(dict.fromkeys(subject for subject, _ in COLUMNS)):
+            asked = commands(entry, subject) if subject in entry["commands"] else "-"
+            times = [stored_cell(entry, subject, place) for place in places]
+            table.add_row("" if number else name, subject, asked, *times)
         table.add_section()
-    table.caption, table.caption_justify = window(stores), "left"
+    lines = [f"Bytes of a session with {content}: {sizes}." for content, sizes in lines_of_bytes(stores)]
+    table.caption, table.caption_justify = "\n".join(lines), "left"
+    return table
+
+
+def correctness_table(results: dict[str, Any]) -> Table:
+    correctness = results["correctness"]
+    columns = columns_of(correctness)
+    table = new_table("Requests of one visitor at the same time: how often it goes wrong", "case")
+    for column in columns:
+        table.add_column(column.replace(", ", "\n"), justify="right", max_width=12)
+    for name, figures in correctness["cases"].items():
+        table.add_row(name, *[wrong(figures.get(column)) for column in columns])
+    return table
+
+
+def million_table(results: dict[str, Any]) -> Table:
+    table = new_table("SQLite: µs a call, median, 99th percentile and longest", "sessions")
+    for column in ("read", "write", "file, MB"):
+        table.add_column(column, justify="right")
+    for count, figures in results["million"].items():
+        calls = [
+            " / ".join(str(figures[call][part]) for part in ("median", "p99", "max"))
+            for call in ("read_us", "write_us")
+        ]
+        table.add_row(count, *calls, str(figures["file_mb"]))
     return table
 
 

@@ -28,10 +28,14 @@ def environment(serializer: str) -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "cpu": f"{cpu_model()}, {os.cpu_count()} cores",
         "system": platform.system(),
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": today(),
         "serializer": serializer,
         "versions": versions(),
     }
+
+
+def today() -> str:
+    return datetime.now(timezone.utc).date().isoformat()
 
 
 def versions() -> dict[str, str]:
@@ -60,6 +64,13 @@ def committed_file(serializer: str) -> Path:
 
 def save(results: dict[str, Any], path: Path) -> None:
     path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def save_parts(results: dict[str, Any], path: Path) -> None:
+    """Puts the parts that were measured in the place of those there. The environment is that of the scenarios."""
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    parts = results if "scenarios" in results or not kept else {**results, "environment": kept["environment"]}
+    save({**kept, **parts}, path)
 
 
 def load_committed(folder: Path = FOLDER, names: Sequence[str] = REQUIRED) -> dict[str, dict[str, Any]]:
@@ -105,15 +116,26 @@ def commands(entry: dict[str, Any], subject: str) -> str:
     return " + ".join(name if count == 1 else f"{count:g} {name}" for name, count in counted) or "none"
 
 
-def window(stores: dict[str, Any]) -> str:
-    """When a sign-out is lost and for how long, in words."""
-    measured = stores["window"]
-    outcomes = ", ".join(
-        f"before its {call} it {'is lost' if lost else 'holds'}" for call, lost in measured["lost"].items()
-    )
-    return (
-        f"A sign-out during a request that changes the session: {outcomes}. From the look, which sees whether the "
-        f"record is still there, to the write {measured['median_ms']:.2f} ms pass with Redis (median of "
-        f"{measured['changes']:,} changes, one at a time, by its own clock; 99th percentile "
-        f"{measured['p99_ms']:.2f} ms)."
-    )
+def stored_cell(entry: dict[str, Any], subject: str, place: str) -> str:
+    """As ``cell``, of a scenario with stores."""
+    return cell(entry.get(place, {}).get(subject))
+
+
+def wrong(figures: Any) -> str:
+    """How often it went wrong; or the words that stand in place of that."""
+    return f"{figures['wrong']} of {figures['of']}" if isinstance(figures, dict) else str(figures or "-")
+
+
+def columns_of(correctness: dict[str, Any]) -> list[str]:
+    return list(next(iter(correctness["cases"].values())))
+
+
+def lines_of_bytes(stores: dict[str, Any]) -> list[tuple[str, str]]:
+    """What is in a session, and what that takes, by subject and place."""
+    return [
+        (
+            content,
+            ", ".join(f"{name} in {place} {size:,}" for place, sizes in places.items() for name, size in sizes.items()),
+        )
+        for content, places in stores["bytes"].items()
+    ]

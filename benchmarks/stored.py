@@ -2,10 +2,10 @@
 
 # As in subjects.py, a peer is imported where it is used.
 
-import json
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -24,63 +24,39 @@ def ours(app: App, key: str, store: Store) -> App:
 
 @asynccontextmanager
 async def ours_in_memory(_url: str) -> AsyncGenerator[Store]:
-    from key_value.aio.stores.memory import MemoryStore
+    from asgi_signed_session.stores import MemoryStore
 
-    yield MemoryStore()
+    yield MemoryStore(max_records=100_000)  # a run has more than the default has room for
 
 
 @asynccontextmanager
 async def ours_in_redis(url: str) -> AsyncGenerator[Store]:
-    from key_value.aio.stores.redis import RedisStore
+    from asgi_signed_session.stores import RedisStore
 
-    async with RedisStore(url=url, default_collection="sessions") as store:
+    store = RedisStore(url)
+    yield store
+    await store.aclose()
+
+
+@asynccontextmanager
+async def ours_in_sqlite(path: str) -> AsyncGenerator[Store]:
+    from asgi_signed_session.stores import SQLiteStore
+
+    with closing(SQLiteStore(path)) as store:
         yield store
 
 
-@dataclass
-class BareInRedis:
-    """A store over Redis' own client, to tell what the middleware costs from what py-key-value does."""
-
-    client: Any
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        value = await self.client.get(key)
-        return None if value is None else cast("dict[str, Any]", json.loads(value))
-
-    async def put(self, key: str, value: dict[str, Any], *, ttl: int | None) -> None:
-        await self.client.set(key, json.dumps(value), ex=ttl)
-
-    async def delete(self, key: str) -> None:
-        await self.client.delete(key)
-
-
-@dataclass
-class BareInMemory:
-    """The same over a dict, which starsessions' and Litestar's keep bytes in too."""
-
-    values: dict[str, str] = field(default_factory=dict)
-
-    async def get(self, key: str) -> dict[str, Any] | None:
-        return cast("dict[str, Any]", json.loads(self.values[key])) if key in self.values else None
-
-    async def put(self, key: str, value: dict[str, Any], *, ttl: int | None) -> None:
-        self.values[key] = json.dumps(value)
-
-    async def delete(self, key: str) -> None:
-        self.values.pop(key, None)
-
-
 @asynccontextmanager
-async def bare_in_memory(_url: str) -> AsyncGenerator[Store]:
-    yield BareInMemory()
+async def ours_in_postgresql(url: str) -> AsyncGenerator[Store]:
+    from sqlalchemy.ext.asyncio import create_async_engine
 
+    from asgi_signed_session.stores import SQLAlchemyStore
 
-@asynccontextmanager
-async def bare_in_redis(url: str) -> AsyncGenerator[Store]:
-    from redis.asyncio import Redis
-
-    async with Redis.from_url(url) as client:
-        yield BareInRedis(client)
+    engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"), isolation_level="AUTOCOMMIT")
+    store = SQLAlchemyStore(engine)
+    await store.create_table()
+    yield store
+    await engine.dispose()
 
 
 def starsessions(app: App, key: str, store: Store) -> App:
@@ -144,11 +120,37 @@ class Stored:
         )
 
 
-MEMORY, REDIS = "memory", "Redis"
-BARE = replace(OURS, name="ours, bare store")
+REDIS, MEMORY, SQLITE, POSTGRESQL = "Redis", "memory", "SQLite", "PostgreSQL"
 STORED = (
-    Stored(OURS, ours, {MEMORY: ours_in_memory, REDIS: ours_in_redis}),
-    Stored(BARE, ours, {MEMORY: bare_in_memory, REDIS: bare_in_redis}),
-    Stored(STARSESSIONS, starsessions, {MEMORY: starsessions_in_memory, REDIS: starsessions_in_redis}),
-    Stored(LITESTAR, litestar, {MEMORY: litestar_in_memory, REDIS: litestar_in_redis}),
+    Stored(
+        OURS,
+        ours,
+        {REDIS: ours_in_redis, MEMORY: ours_in_memory, SQLITE: ours_in_sqlite, POSTGRESQL: ours_in_postgresql},
+    ),
+    Stored(STARSESSIONS, starsessions, {REDIS: starsessions_in_redis, MEMORY: starsessions_in_memory}),
+    Stored(LITESTAR, litestar, {REDIS: litestar_in_redis, MEMORY: litestar_in_memory}),
 )
+COLUMNS = [
+    (stored.subject.name, place)
+    for place in (REDIS, MEMORY, SQLITE, POSTGRESQL)
+    for stored in STORED
+    if place in stored.places
+]
+
+
+@contextmanager
+def opened(urls: Mapping[str, str]) -> Generator[dict[str, list[Subject]]]:
+    """The subjects in each place, by its URL, on one event loop, as a connection to a server belongs to one."""
+    loop = asyncio.new_event_loop()
+    stack = AsyncExitStack()
+    try:
+        yield {place: subjects_in(place, url, loop.run_until_complete, stack) for place, url in urls.items()}
+    finally:
+        loop.run_until_complete(stack.aclose())
+        loop.close()
+
+
+def subjects_in(place: str, url: str, run: Callable[..., Any], stack: AsyncExitStack) -> list[Subject]:
+    available = [stored for stored in STORED if place in stored.places and stored.subject.is_available]
+    stores = [run(stack.enter_async_context(stored.places[place](url))) for stored in available]
+    return [stored.on(store, run) for stored, store in zip(available, stores, strict=True)]

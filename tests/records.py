@@ -58,7 +58,7 @@ class Records:
     @property
     def sessions(self) -> dict[str, Any]:
         """What each record holds."""
-        return {key: json.loads(open_record(key, record).payload) for key, (record, _) in self.records.items()}
+        return {key: read_payload(open_record(key, record).payload) for key, (record, _) in self.records.items()}
 
     @property
     def times_to_live(self) -> list[int | None]:
@@ -69,6 +69,13 @@ class Records:
         before = open_record(key, self.records[key][0])
         end = before.end if ttl is None else int(time.time()) + ttl
         self.records[key] = close_record(key, content, proof or before.proof, end), ttl or self.records[key][1]
+
+
+def read_payload(payload: bytes) -> Any:
+    """What is in it, but for what tells one generation of a session from another."""
+    content = json.loads(payload)
+    metadata = {k: v for k, v in content.pop("$session", {}).items() if k not in ("renewed", "line")}
+    return {**content, "$session": metadata} if metadata else content
 
 
 def make_seal(key: str = KEY, name: str = "session") -> Seal:

@@ -1,16 +1,20 @@
 """What the benchmark says is worth as much as its checks: of answers before they are timed, of the README after."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import figure, readme, window
+from benchmarks import figure, readme
+from benchmarks.__main__ import ON_REQUEST, PARTS, wants
 from benchmarks.asgi import call, cookies_sent
-from benchmarks.results import REQUIRED, missed_targets, save
+from benchmarks.correctness import CASES, Browser, measure_correctness
+from benchmarks.million import measure_million
+from benchmarks.results import REQUIRED, missed_targets, save, save_parts
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
-from benchmarks.stores import CHOSEN, Visits, measure_stores
+from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
 
 from .daemons import has_redis
@@ -84,19 +88,24 @@ def results(ratio: float = 0.5, target: float | None = 0.6) -> dict[str, Any]:
         "growth": {"size": {}, "cookies": {}, "fallbacks": {}},
         "memory": {"read, cookie": {"ours": 1_000, "Starlette": 2_000}},
         "stores": {
+            "date": "2026-11-21",
             "versions": {"redis-server": "7"},
             "scenarios": {
                 "read, cookie": {
-                    "commands": {"ours": {"get": 2, "set": 1}, "ours, bare store": {"get": 1}, "starsessions": {}},
-                    "Redis": {"ours": stored(1_000), "ours, bare store": stored(900), "starsessions": stored(2_000)},
+                    "commands": {"ours": {"get": 1, "evalsha": 1}, "starsessions": {}},
+                    "Redis": {"ours": stored(1_000), "starsessions": stored(2_000)},
                     "memory": {"ours": stored(3_000), "starsessions": stored(1_000), "Litestar": "loses the change"},
-                }
+                    "SQLite": {"ours": stored(4_000)},
+                },
+                "read, 20 at once": {"commands": {"ours": {"get": 1}}, "Redis": {"ours": stored(900)}},
             },
-            "window": {
-                "changes": 1_000,
-                "median_ms": 0.25,
-                "p99_ms": 0.4,
-                "lost": {"read": False, "look": False, "write": True},
+            "bytes": {"2 kB": {"Redis": {"ours": 2_600, "starsessions": 2_700}, "SQLite": {"ours": 4_200}}},
+        },
+        "correctness": {
+            "date": "2026-11-20",
+            "cases": {
+                "6 at once": {"ours, Redis": {"wrong": 0, "of": 6}, "Starlette, cookie": {"wrong": 5, "of": 6}},
+                "sign-out": {"ours, Redis": {"wrong": 1, "of": 40}, "Starlette, cookie": "has no way"},
             },
         },
         "end_to_end": {"/read": {"none": share, "ours": share, "Starlette": share}},
@@ -197,23 +206,38 @@ def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
 # Server-side sessions
 
 
-def test_the_readme_has_commands_times_and_the_window_of_server_side_sessions() -> None:
+def test_the_readme_has_commands_times_and_bytes_of_server_side_sessions() -> None:
     lines = readme.section(dict.fromkeys(REQUIRED, results())).splitlines()
 
     assert (
-        "| read, cookie | 2 get + set: 1.0 ± 0.1 | get: 0.9 ± 0.1 | none: 2.0 ± 0.1 | - "
-        "| 3.0 ± 0.1 | - | 1.0 ± 0.1 | loses the change |" in lines
+        "| read, cookie | get + evalsha: 1.0 ± 0.1 | none: 2.0 ± 0.1 | - "
+        "| 3.0 ± 0.1 | 1.0 ± 0.1 | loses the change | 4.0 ± 0.1 | - |" in lines
+    )
+    assert "| read, 20 at once | get: 0.9 ± 0.1 | - | - | - | - | - | - | - |" in lines
+    assert (
+        "Where ours, in a store, is not faster, or not clearly. In memory, against starsessions: read, cookie." in lines
     )
     assert (
-        "Where ours, on py-key-value's store, is not faster, or not clearly. "
-        "In memory, against starsessions: read, cookie." in lines
+        "Bytes that a session takes in a store. "
+        "With 2 kB: ours in Redis 2,600, starsessions in Redis 2,700, ours in SQLite 4,200." in lines
     )
-    assert (
-        "A sign-out during a request that changes the session: before its read it holds, before its look it holds, "
-        "before its write it is lost. From the look, which sees whether the record is still there, to the write "
-        "0.25 ms pass with Redis (median of 1,000 changes, one at a time, by its own clock; 99th percentile 0.40 ms)."
-        in lines
-    )
+
+
+def test_the_readme_says_what_goes_wrong_when_requests_run_at_the_same_time() -> None:
+    lines = readme.section(dict.fromkeys(REQUIRED, results())).splitlines()
+
+    start = lines.index("|  | ours, Redis | Starlette, cookie |")
+    assert lines[start + 2 : start + 4] == ["| 6 at once | 0 of 6 | 5 of 6 |", "| sign-out | 1 of 40 | has no way |"]
+
+
+def test_the_readme_has_a_million_sessions_where_they_were_measured() -> None:
+    call = {"median": 6.0, "p99": 9.0, "max": 80.0}
+    million = {"1,000,000": {"read_us": call, "write_us": {**call, "median": 22.0}, "file_mb": 1_340.5}}
+
+    section = readme.section({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "million": million}})
+
+    said = "1,000,000 sessions: 6.0 to read, 22.0 to write, 1,340.5 MB."
+    assert f"`SQLiteStore` as it grows, µs a call and the file's size: {said}" in section.splitlines()
 
 
 def test_a_readme_from_a_machine_without_redis_says_so() -> None:
@@ -242,31 +266,101 @@ def test_the_terminal_says_what_was_skipped() -> None:
     ]
 
 
-def test_a_sign_out_is_lost_between_the_look_and_the_write_alone() -> None:
-    assert {call: window.is_lost(call) for call in window.CALLS} == {"read": False, "look": False, "write": True}
+def test_the_terminal_shows_every_part() -> None:
+    pytest.importorskip("rich", reason="rich is not installed")
+    from rich.console import Console
+
+    from benchmarks.report import show
+
+    call = {"median": 6.0, "p99": 9.0, "max": 80.0}
+    parts = ("environment", "stores", "correctness")
+    measured = {name: part for name, part in results().items() if name in parts}
+    measured["million"] = {"1,000,000": {"read_us": call, "write_us": call, "file_mb": 1_340.5}}
+    console = Console(record=True, width=120, file=io.StringIO())
+
+    show(measured, console)
+
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
+    assert "read, cookie ours get + evalsha 1.0 ± 0.1 3.0 ± 0.1 4.0 ± 0.1 -" in lines
+    assert "6 at once 0 of 6 5 of 6" in lines
+    assert "1,000,000 6.0 / 9.0 / 80.0 6.0 / 9.0 / 80.0 1340.5" in lines
 
 
 def test_redis_counts_what_each_peer_asks_it() -> None:
     if not has_redis():
         pytest.skip("redis-server is not installed")
 
-    measured = measure_stores(Visits(rounds=1, batch=1, changes=10), lambda steps, _part: steps)
+    measured = measure_stores(Visits(rounds=1, batch=AT_ONCE, sessions=10), lambda steps, _part: steps)
 
     assert {name: entry["commands"]["ours"] for name, entry in measured["scenarios"].items()} == {
         "untouched, no cookie": {},
         "untouched, cookie": {"get": 1},
         "read, no cookie": {},
         "read, cookie": {"get": 1},
-        "write, no cookie": {"set": 1},
-        "write, cookie": {"get": 2, "set": 1},
+        "write, no cookie": {"evalsha": 1},
+        "write, cookie": {"get": 1, "evalsha": 1},
         "cleared": {"get": 1, "del": 1},
+        "read, 20 at once": {"get": 1},
+        "write, 20 at once": {"get": 1, "evalsha": 1},
     }
     counted = measured["scenarios"]["write, cookie"]["commands"]
-    assert counted.pop("ours") == counted.pop("ours, bare store")
+    del counted["ours"]
     # A peer whose store isn't in this Redis would have nothing here.
     assert [commands for commands in counted.values() if commands != {"get": 1, "set": 1}] == []
-    assert set(measured["scenarios"]) == CHOSEN
-    assert measured["window"]["changes"] == 10
+    assert set(measured["scenarios"]) == {*CHOSEN, *CHOSEN_AT_ONCE}
+    sizes = [size for places in measured["bytes"].values() for of in places.values() for size in of.values()]
+    assert min(sizes) > 50
+
+
+def test_nothing_goes_wrong_with_ours_when_requests_run_at_the_same_time() -> None:
+    cases = measure_correctness(lambda steps, _part: steps)["cases"]
+
+    ours = [(figures["ours, memory"], figures.get("ours, Redis")) for figures in cases.values()]
+    assert [each["wrong"] for places in ours for each in places if each] == [0] * len(CASES) * (1 + has_redis())
+    # As every peer's: only what arrives last is kept.
+    assert cases["6 changes at once: lost"]["Starlette, cookie"] == {"wrong": 100, "of": 120}
+    assert cases["sign-in beside 5 changes: signed out"]["Starlette, cookie"]["wrong"] > 20
+
+
+@pytest.mark.parametrize(
+    ("attributes", "kept"),
+    [
+        ("", True),
+        ("; Max-Age=0", False),
+        ("; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly", False),
+        ("; max-age=60; expires=Thu, 01 Jan 1970 00:00:00 GMT", True),  # as Litestar deletes: the browser keeps it
+        ("; expires=Fri, 31 Dec 9999 00:00:00 GMT", True),
+    ],
+)
+def test_the_browser_keeps_and_forgets_cookies_as_browsers_do(attributes: str, kept: bool) -> None:
+    browser = Browser(OURS, {"session": "old", "other": "1"})
+
+    browser.take([{"type": "http.response.start", "headers": [(b"Set-Cookie", f"session=new{attributes}".encode())]}])
+
+    assert browser.cookies == {"other": "1", **({"session": "new"} if kept else {})}
+
+
+def test_a_million_sessions_are_measured_only_when_asked_for() -> None:
+    assert [part for part in (*PARTS, *ON_REQUEST) if wants(part, [])] == [*PARTS]
+    assert wants("million", ["million"])
+
+    measured = measure_million(lambda steps, _part: steps, (100, 200))
+
+    assert list(measured) == ["100", "200"]
+    assert measured["200"]["file_mb"] > 0
+
+
+def test_a_part_that_is_measured_alone_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    save_parts(results(), file)
+    before = json.loads(file.read_text(encoding="utf-8"))
+
+    save_parts({"environment": {"date": "later"}, "correctness": {"date": "later", "cases": {}}}, file)
+
+    after = json.loads(file.read_text(encoding="utf-8"))
+    assert after == {**before, "correctness": {"date": "later", "cases": {}}}
+    save_parts({"environment": {"date": "later"}, "scenarios": {}}, file)
+    assert json.loads(file.read_text(encoding="utf-8")) == {**after, "environment": {"date": "later"}, "scenarios": {}}
 
 
 def test_a_missed_target_is_named_with_both_figures() -> None:

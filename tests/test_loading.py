@@ -79,10 +79,12 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-# autoload=False
+# Without autoload
 
 
-def test_without_autoload_a_request_that_leaves_the_session_alone_asks_nothing(browser: Browser, store: Records) -> None:
+def test_without_autoload_a_request_that_leaves_the_session_alone_asks_nothing(
+    browser: Browser, store: Records
+) -> None:
     browser.app = SessionMiddleware(visit, KEY, store=store, autoload=False)
     response = browser.get("/untouched")
 
@@ -207,7 +209,12 @@ def test_a_store_that_answers_at_once_is_asked_at_the_first_touch(
     store: Any = MemoryStore() if kind == "memory" else SQLiteStore(tmp_path / "sessions.db")
     asked: list[str] = []
     get_now = store.get_now
-    monkeypatch.setattr(store, "get_now", lambda key: (asked.append(key), get_now(key))[1])
+
+    def note(key: str) -> Any:
+        asked.append(key)
+        return get_now(key)
+
+    monkeypatch.setattr(store, "get_now", note)
     browser = wrap(visit, store=store)
     browser.get("/login")
 
@@ -339,14 +346,14 @@ def test_a_session_that_the_same_principal_has_renewed_is_read_again(wrap: Wrap,
 
     async def talk(session: Session) -> Any:
         len(session)
-        renewed = {"lang": "en", "$session": {"principal": "ada"}}
-        store.write(own_key(browser), renewed, proof=hash_proof("x" * 43))
+        metadata = json.loads(store.records[own_key(browser)][0][64:])["$session"]
+        store.write(own_key(browser), {"lang": "en", "$session": metadata}, proof=hash_proof("x" * 43))
         await session.load()
         session["seen"] = 1
         return [dict(session), session.principal]
 
     assert hold(browser, store, talk) == [{"lang": "en", "seen": 1}, "ada"]
-    assert list(store.sessions.values()) == [{"lang": "en", "seen": 1, "$session": {"principal": "ada"}}]
+    assert store.sessions[own_key(browser)] == {"lang": "en", "seen": 1, "$session": {"principal": "ada"}}
 
 
 def test_a_load_of_a_new_session_leaves_it_as_it_is(wrap: Wrap, store: Records) -> None:
@@ -493,10 +500,9 @@ def test_while_the_store_is_unavailable_a_visitor_may_find_an_empty_session(
     for _ in range(3):
         assert serve(browser, store, talk, on_store_error="empty") == [{}, "unavailable"]
     assert (browser.cookies, store.records) == (cookies, records)
-    assert warnings(caplog) == [
-        "The session store can't be read (ConnectionError): visitors who have a session find an empty one. Give the app"
-        " its store back; this is said once a minute."
-    ]
+    advice = "Give the app its store back; this is said once a minute."
+    failed = "The session store can't be read (ConnectionError): visitors who have a session find an empty one."
+    assert warnings(caplog) == [f"{failed} {advice}"]
     store.failing = set()
     assert serve(browser, store, talk, on_store_error="empty") == [ADA, None]
 
@@ -536,7 +542,9 @@ def test_while_the_store_is_unavailable_a_late_change_is_reported(
 
 
 @pytest.mark.parametrize("unit", ["x", "é"])
-def test_a_session_over_max_size_is_refused_before_the_store_has_it(browser: Browser, store: Records, unit: str) -> None:
+def test_a_session_over_max_size_is_refused_before_the_store_has_it(
+    browser: Browser, store: Records, unit: str
+) -> None:
     async def talk(session: Session) -> Any:
         session["text"] = unit * 2000
 
@@ -581,7 +589,9 @@ def test_what_a_store_cannot_be_used_with_is_refused_at_start_up(
     assert str(error.value) == refusal
 
 
-def test_a_forged_cookie_is_rejected_before_the_store_is_asked_whether_it_fails_or_not(wrap: Wrap, store: Records) -> None:
+def test_a_forged_cookie_is_rejected_before_the_store_is_asked_whether_it_fails_or_not(
+    wrap: Wrap, store: Records
+) -> None:
     store.failing = {"get"}
 
     async def talk(session: Session) -> Any:

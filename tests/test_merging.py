@@ -59,6 +59,13 @@ contents = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
         pytest.param({"l": [1, 2]}, {"l": [2]}, {"l": [1, 2, 3]}, {"l": [2, 3]}, [], id="we remove, they append"),
         pytest.param({"l": [1, 2]}, {"l": [2]}, {"l": [1]}, {"l": [2]}, ["l"], id="both remove"),
         pytest.param({"l": [1]}, {"l": []}, {"l": [1, 2]}, {"l": [2]}, [], id="we take all, they append"),
+        pytest.param({"l": [1]}, {}, {"l": [1, 2]}, {"l": [2]}, [], id="we take the list away, they append"),
+        pytest.param({"l": [1]}, {"l": [1, 2]}, {}, {"l": [2]}, [], id="they take the list away, we append"),
+        pytest.param({"l": [1, 2]}, {}, {"l": [2]}, {}, ["l"], id="we take the list away, they remove"),
+        pytest.param(
+            {"d": {"a": 1}}, {}, {"d": {"a": 1, "b": 2}}, {"d": {"b": 2}}, [], id="we take the dict, they add"
+        ),
+        pytest.param({"d": {"a": 1}}, {"d": {}}, {}, {}, [], id="they take the dict away, we empty it"),
         pytest.param({"l": [1]}, {"l": {"a": 1}}, {"l": [1, 2]}, {"l": {"a": 1}}, ["l"], id="a list becomes a dict"),
     ],
 )
@@ -140,10 +147,8 @@ def test_a_merge_changes_nothing_that_it_was_given_and_makes_up_nothing(base: An
     assert set(overruled) <= {*base, *ours, *theirs}
     for key in {*ours, *theirs} - {*overruled}:
         sides = [side.get(key, ...) for side in (ours, theirs)]
-        assert any(is_same(merged.get(key, ...), side) for side in sides) or {type(side) for side in sides} <= {
-            dict,
-            list,
-        }
+        are_containers = {type(side) for side in sides} <= {dict, list, type(...)}
+        assert any(is_same(merged.get(key, ...), side) for side in sides) or are_containers
 
 
 @pytest.mark.parametrize(

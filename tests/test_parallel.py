@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import logging
+import pickle
+import secrets
 import types
-from collections.abc import Coroutine, Generator
+from binascii import a2b_base64
+from collections.abc import Callable, Coroutine, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session.stores import MemoryStore
 
+from .apps import app_that
+from .browser import Browser
 from .conftest import KEY
-from .intents import INTENTS, MEANWHILE, TABLE, Outcome, play
+from .intents import INTENTS, MEANWHILE, TABLE, Outcome, play, run_now
 from .records import Records
 
 OLD_KEY = "an old key of more than 16 bytes"
@@ -88,7 +95,8 @@ class Scheduled(Records):
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
         answer = await super().swap(key, expected, record, ttl=ttl)
-        if answer is None:
+        is_session = record[40:56] != bytes(16)  # no cookie leads to the index
+        if answer is None and is_session:
             self.steps.append(Step(self.running, key, read(expected), read(record)))
         return answer
 
@@ -222,6 +230,8 @@ class Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: Any = vars(record)
+        if "path" not in fields:  # that a session was begun anew: what was put in is in it
+            return
         self.requests[int(fields["path"][1:])].lost |= {*fields["keys"]}
 
 
@@ -308,3 +318,316 @@ def test_in_any_interleaving_nothing_is_lost_without_a_word_and_nothing_ended_co
         assert found.rejected is None
         if "sign in" in acts and "regenerate" not in acts:
             assert found.principal is not None
+
+
+# What a helper's random programs and a reviewer have found
+
+
+Act = Callable[[Session], Any]
+
+
+def meet(
+    first: Act, second: Act, *, begin: Act | None = None, late: Act | None = None, **options: Any
+) -> tuple[Browser, Browser, MemoryStore]:
+    """Two browsers of one visitor: what the one does comes while the request of the other is under way."""
+    store = MemoryStore()
+    options = {"store": store, **options}
+    browser = Browser(SessionMiddleware(app_of(begin or len), KEY, **options), run=run_now)
+    browser.get()
+    other = Browser(SessionMiddleware(app_of(second), KEY, **options), cookies=dict(browser.cookies), run=run_now)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        first(scope["session"])
+        other.get()
+        await send({"type": "http.response.start", "status": 200})
+        if late is not None:
+            late(scope["session"])
+
+    browser.app = SessionMiddleware(app, KEY, **options)
+    browser.get()
+    return browser, other, store
+
+
+def app_of(act: Act) -> Any:
+    return app_that(lambda scope: (act(scope["session"]), None)[1])
+
+
+def find(browser: Browser, store: MemoryStore, **options: Any) -> Any:
+    def look(scope: Any) -> Any:
+        session: Session = scope["session"]
+        return [session.rejected, session.principal, dict(session)]
+
+    options = {"store": store, **options}
+    looking = Browser(SessionMiddleware(app_that(look), KEY, **options), cookies=dict(browser.cookies), run=run_now)
+    return looking.get().json()
+
+
+def add(item: str) -> Act:
+    return lambda session: session.setdefault("cart", []).append(item)
+
+
+def put(**content: Any) -> Act:
+    return lambda session: session.update(content)
+
+
+def sign_in(session: Session) -> None:
+    session.principal = "ada"
+
+
+def test_two_tabs_that_add_the_same_to_a_cart_both_find_it_there() -> None:
+    browser, _, store = meet(add("tea"), add("tea"), begin=put(user="ada"))
+
+    assert find(browser, store) == [None, None, {"user": "ada", "cart": ["tea", "tea"]}]
+
+
+def test_a_change_that_comes_after_a_merge_is_merged_as_well() -> None:
+    browser, _, store = meet(add("tea"), add("milk"), begin=add("salt"), late=add("jam"))
+
+    assert find(browser, store) == [None, None, {"cart": ["salt", "milk", "tea", "jam"]}]
+
+
+def test_renewals_of_one_user_at_the_same_time_are_merged() -> None:
+    def renew(name: str) -> Act:
+        def act(session: Session) -> None:
+            session[name] = 1
+            session.regenerate()
+
+        return act
+
+    browser, other, store = meet(renew("a"), renew("b"), begin=sign_in)
+
+    assert find(other, store) == [None, "ada", {"a": 1, "b": 1}]
+    assert find(browser, store)[0] == "superseded"  # the answer that has the new cookie is the other one
+
+
+def test_what_a_session_that_is_begun_anew_beside_another_leaves_behind_is_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def renew(session: Session) -> None:
+        session["rotated"] = 1
+        session.regenerate()
+
+    browser, _, store = meet(renew, lambda session: session.regenerate(), begin=put(user="ada"))
+
+    assert find(browser, store) == [None, None, {"rotated": 1}]
+    assert [(vars(record)["event"], vars(record)["keys"]) for record in caplog.records] == [
+        ("session.left-behind", ["user"])
+    ]
+
+
+def test_a_session_that_was_cleared_and_signed_in_by_the_same_user_has_nothing_of_a_request_from_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """As after a new password: who came with the cookie of before has no part in it."""
+
+    def clear_and_sign_in(session: Session) -> None:
+        session.clear()
+        session.principal = "ada"
+        session["fresh"] = 1
+
+    browser, other, store = meet(put(planted=1), clear_and_sign_in, begin=sign_in)
+
+    assert find(other, store) == [None, "ada", {"fresh": 1}]
+    assert find(browser, store)[0] == "superseded"
+    assert [vars(record)["event"] for record in caplog.records] == ["session.ended"]
+
+
+def test_a_cookie_of_before_begins_anew_once_no_answer_can_be_under_way_any_more(clock: Any) -> None:
+    """The answer of a sign-in may be lost: who keeps the old cookie isn't to be locked out for as long as it lives."""
+    browser, _, store = meet(len, lambda session: session.regenerate(), begin=put(user="ada"))
+    clock.shift(300)
+    assert find(browser, store)[0] == "superseded"
+    clock.shift(1)
+    assert find(browser, store)[0] == "expired"
+    browser.app = SessionMiddleware(app_of(put(token=1)), KEY, store=store)
+    browser.get()
+
+    assert find(browser, store) == [None, None, {"token": 1}]
+
+
+def test_a_dict_that_has_all_of_the_session_and_more_changes_it_and_gives_it_a_new_id() -> None:
+    def begin(session: Session) -> None:
+        session.principal = "ada"
+        session["user"] = "ada"
+
+    store = MemoryStore()
+    browser = Browser(SessionMiddleware(app_of(begin), KEY, store=store), run=run_now)
+    browser.get()
+    before = dict(browser.cookies)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = {**scope["session"], "x": 1}
+        await send({"type": "http.response.start", "status": 200})
+
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.get()
+
+    assert browser.cookies != before
+    assert find(browser, store) == [None, "ada", {"user": "ada", "x": 1}]
+
+
+def test_a_key_that_is_no_text_is_named_where_its_value_gave_way(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "asgi_signed_session")
+    content: Any = {1: "ours", "a\nb": 1}
+    browser, _, store = meet(
+        lambda session: session.update(content),
+        lambda session: session.update(dict.fromkeys(content, "theirs")),
+        begin=put(user="ada"),
+        serializer=pickle,
+    )
+
+    assert [record.getMessage() for record in caplog.records] == [
+        "Two requests have changed the session in 1, 'a\\nb'; the later one's stays."
+    ]
+    assert len(browser.cookies) == 1
+    assert len(store._records) == 1
+
+
+class Salted:
+    """Writes other bytes each time, as what encrypts does."""
+
+    def dumps(self, content: Any) -> bytes:
+        return secrets.token_bytes(8) + json.dumps(content).encode()
+
+    def loads(self, payload: bytes) -> Any:
+        return json.loads(payload[8:])
+
+
+def test_with_a_serializer_that_writes_other_bytes_each_time_changes_are_merged_and_late_ones_saved(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    browser, _, store = meet(
+        add("tea"), put(lang="en"), begin=put(user={"id": 1}), late=put(late=1), serializer=Salted()
+    )
+
+    assert find(browser, store, serializer=Salted()) == [
+        None,
+        None,
+        {"user": {"id": 1}, "lang": "en", "cart": ["tea"], "late": 1},
+    ]
+    assert caplog.records == []
+
+
+def test_content_nested_to_the_limit_is_merged() -> None:
+    nested: Any = 1
+    for _ in range(900):
+        nested = [nested]
+
+    browser, _, store = meet(put(a=1), put(nested=nested), begin=put(user="ada"))
+
+    assert list(find(browser, store)[2]) == ["user", "nested", "a"]
+
+
+def test_the_cookie_of_a_start_that_failed_to_go_out_goes_with_the_next() -> None:
+    store = MemoryStore()
+    browser = Browser(SessionMiddleware(app_of(put(user="ada")), KEY, store=store), run=run_now)
+    browser.get()
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].max_age = 30 * 86400
+        with pytest.raises(OSError, match=r"^gone$"):
+            await send({"type": "http.response.start", "status": 200})
+        scope["session"]["flash"] = 1
+        await send({"type": "http.response.start", "status": 500})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["status"] == 200:
+            raise OSError("gone")
+
+    scope = {"type": "http", "path": "/", "headers": browser.headers()}
+    run_now(lambda: SessionMiddleware(app, KEY, store=store)(scope, None, send))
+
+    cookies = [[value for name, value in message["headers"] if name == b"set-cookie"] for message in sent]
+    assert cookies[0] == cookies[1] != []
+
+
+def test_a_max_age_that_is_set_too_late_for_a_cookie_is_reported_and_the_session_lives_on(
+    caplog: pytest.LogCaptureFixture, clock: Any
+) -> None:
+    def shorten(session: Session) -> None:
+        session.max_age = 60
+        session["late"] = 1
+
+    browser, _, store = meet(len, len, begin=put(user="ada"), late=shorten)
+    clock.shift(61)
+
+    assert find(browser, store) == [None, None, {"user": "ada", "late": 1}]
+    [record] = caplog.records
+    assert record.getMessage().startswith("Session changes on '/' not saved: its max_age. ")
+
+
+def test_two_middlewares_with_one_bare_store_lose_nothing() -> None:
+    """Mounted apps, each with a middleware of its own around one backend."""
+    backend = Bare()
+
+    async def main() -> None:
+        cookies: list[str] = []
+
+        async def send(message: Any) -> None:
+            for name, value in message.get("headers", ()):
+                if name == b"set-cookie":
+                    cookies.append(value.decode().partition(";")[0])
+
+        async def request(number: int, headers: Any) -> None:
+            async def app(scope: Any, receive: Any, send: Any) -> None:
+                scope["session"][str(number)] = number
+                await asyncio.sleep(0)
+                await send({"type": "http.response.start", "status": 200})
+
+            await SessionMiddleware(app, KEY, store=backend)({"type": "http", "headers": headers}, None, send)
+
+        await request(0, [])
+        headers = [(b"cookie", cookies[0].encode())]
+        await asyncio.gather(*[request(number, headers) for number in range(1, 7)])
+
+    asyncio.run(main())
+
+    [value] = backend.values.values()
+    assert json.loads(a2b_base64(value["record"])[64:]) == {str(number): number for number in range(7)}
+
+
+class Bare:
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    async def get(self, key: str) -> Any:
+        await asyncio.sleep(0)
+        return self.values.get(key)
+
+    async def put(self, key: str, value: Any, *, ttl: int | None) -> None:
+        await asyncio.sleep(0)
+        self.values[key] = value
+
+    async def delete(self, key: str) -> None:
+        self.values.pop(key, None)
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_what_the_app_has_failed_with_comes_out_though_the_store_fails_as_well(
+    late: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Full(MemoryStore):
+        async def swap(self, *_: Any, **__: Any) -> bytes | None:
+            raise ConnectionError
+
+    store = MemoryStore()
+    browser = Browser(SessionMiddleware(app_of(put(user="ada")), KEY, store=store), run=run_now)
+    browser.get()
+    full = Full()
+    full._records = store._records
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        scope["session"]["seen"] = 1
+        if late:
+            raise LookupError
+
+    browser.app = SessionMiddleware(app, KEY, store=full)
+    with pytest.raises(LookupError if late else ConnectionError):
+        browser.get()
+
+    failed = "The store failed to write them, and the app had failed before: see to the app's error first."
+    shown = [f"Session changes on '/' not saved: 'seen'. {failed}"]
+    assert [record.getMessage() for record in caplog.records] == (shown if late else [])

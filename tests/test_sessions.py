@@ -162,9 +162,7 @@ def test_a_session_that_is_not_theirs_any_more_leaves_the_list(
     assert len(store.records) == records
 
 
-def test_a_session_that_has_expired_leaves_the_list(
-    wrap: Wrap, store: Records, sessions: Sessions, clock: Any
-) -> None:
+def test_a_session_that_has_expired_leaves_the_list(wrap: Wrap, store: Records, sessions: Sessions, clock: Any) -> None:
     old, new = (wrap(app_that(look), store=store) for _ in range(2))
     visit(old, sign_in("42"), store)
     clock.shift(14 * DAY + 1)
@@ -218,10 +216,8 @@ def test_a_principal_has_at_most_a_hundred_sessions_and_the_oldest_is_ended(
 
     assert len(keys_of(sessions, "42")) == MAX_ENTRIES == 100
     assert [visit(browser, look, store)[2] for browser in browsers[:2]] == ["expired", None]
-    assert warnings(caplog) == [
-        "More than 100 sessions of one session.principal: the oldest was ended. Put a name there that is one user's, and"
-        " end sessions when a user signs out."
-    ]
+    advice = "Put a name there that is one user's, and end sessions when a user signs out."
+    assert warnings(caplog) == [f"More than 100 sessions of one session.principal: the oldest was ended. {advice}"]
 
 
 @pytest.mark.parametrize("call", [0, 1, 2, 3])
@@ -245,7 +241,9 @@ def test_a_sign_in_beside_the_end_of_all_sessions_is_ended_or_listed(
     living = keys_of(sessions, "42")
     assert living == ([own_key(browser)] if browser.cookies else [])
     assert (call in (2, 3)) == (not living)
-    assert warnings(caplog) == ([] if living else [f"Session changes on '/page' not saved: 'name', its principal, its renewal. {ENDED}"])
+    assert warnings(caplog) == (
+        [] if living else [f"Session changes on '/page' not saved: 'name', its principal, its renewal. {ENDED}"]
+    )
     assert living or not store.records or len(store.records) == 1
 
 
@@ -275,9 +273,7 @@ def test_the_list_of_another_cookie_is_another(wrap: Wrap, store: Records) -> No
     assert of(Sessions(store, KEY, "admin"), "42") == []
 
 
-def test_a_list_that_somebody_else_has_written_is_not_believed(
-    wrap: Wrap, store: Records, sessions: Sessions
-) -> None:
+def test_a_list_that_somebody_else_has_written_is_not_believed(wrap: Wrap, store: Records, sessions: Sessions) -> None:
     browser = wrap(app_that(look), store=store)
     visit(browser, sign_in("42"), store)
     [index] = store.records.keys() - {own_key(browser)}
@@ -298,10 +294,14 @@ def test_sessions_that_an_older_key_has_signed_are_listed_with_it_as_a_fallback(
 
 
 @pytest.mark.parametrize("principal", ["", " ", "é", "\ud800", "x" * 1000, "@", "=", "\0"])
-def test_any_text_but_none_at_all_may_be_a_principal(wrap: Wrap, store: Records, sessions: Sessions, principal: str) -> None:
+def test_any_text_but_none_at_all_may_be_a_principal(
+    wrap: Wrap, store: Records, sessions: Sessions, principal: str
+) -> None:
     browser = wrap(app_that(look), store=store)
     if not principal:
-        with pytest.raises(ValueError, match=r"^session.principal is empty; write None where the session is nobody's.$"):
+        with pytest.raises(
+            ValueError, match=r"^session.principal is empty; write None where the session is nobody's.$"
+        ):
             visit(browser, sign_in(principal), store)
         return
     visit(browser, sign_in(principal), store)
@@ -322,7 +322,9 @@ def test_what_is_no_text_is_no_principal(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
-def test_from_nobody_to_someone_the_data_stays_and_from_one_to_another_it_is_cleared(wrap: Wrap, make_store: Any) -> None:
+def test_from_nobody_to_someone_the_data_stays_and_from_one_to_another_it_is_cleared(
+    wrap: Wrap, make_store: Any
+) -> None:
     store = make_store()
     browser = wrap(app_that(look), store=store)
     visit(browser, lambda scope: scope["session"].update(cart=["tea"]), store)
@@ -395,9 +397,7 @@ def test_the_command_line_lists_and_ends_sessions(file: str, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("store", ["sqlite:nowhere.db", "postgresql://:password@localhost", "sessions.db"])
-def test_the_command_line_refuses_what_is_no_store(
-    store: str, file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_refuses_what_is_no_store(store: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["sessions", "--store", store, "42"]) == 2
     assert capsys.readouterr().err == (
         "python -m asgi_signed_session: the store is no file that exists, and not Redis: give sqlite:FILE or"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -223,7 +224,10 @@ class Connection:
         if same and (content or is_nothing):
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
-        if content and self.phase == "started":
+        if content.keys() >= session.keys() and all(content[key] is session[key] for key in session) and session:
+            if self.phase != "started":
+                session.regenerate()  # it may be how the app signs in
+        elif content and self.phase == "started":
             for key in session.keys() - content.keys():
                 del session[key]
         else:
@@ -241,7 +245,9 @@ class Connection:
         codec, session = self.parts.keeper.codec, self.session
         record, wishes = session._take()
         keys = codec.find_changes(record.payload, session)
-        wished = codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if not session._is_over() else []
+        wished = (
+            codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if not session._is_over() else []
+        )
         if wishes.renewed > wishes.ended:
             wished.append("renewal")
         if keys or wished:
@@ -309,9 +315,17 @@ class StoredConnection(Connection):
         finally:
             try:
                 if self._may_have_changed():
-                    await self._save_late(failed=failed and self.phase == "open")
+                    await self._save_at_the_end(failed)
             finally:
                 self._leave()
+
+    async def _save_at_the_end(self, failed: bool) -> None:
+        try:
+            await self._save_late(failed=failed and self.phase == "open")
+        except Exception:
+            if not failed:
+                raise
+            self._report("The store failed to write them, and the app had failed before: see to the app's error first.")
 
     async def _read(self, headers: Any) -> None:
         keeper = self.parts.keeper
@@ -409,6 +423,10 @@ class StoredConnection(Connection):
             raise
         finally:
             if owed != "late":
-                self.set_cookie = set_cookie
+                before, self.set_cookie = self.set_cookie, set_cookie
+        if owed != "late":
+            self.set_cookie = set_cookie or before  # that of a start which has failed to go out
+        elif wishes.max_age is not False:
+            wishes = replace(wishes, max_age=False)  # it isn't met, and is reported
         session._settle(record, wishes)
         return None

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from .record import Metadata, Record
 
+_CENTURY = 100 * 365 * 24 * 60 * 60  # seconds; stores have limits of theirs beyond it
 CLOCK_SKEW = 60  # seconds that the clock of another server may be ahead
 
 Seconds: TypeAlias = int | timedelta
@@ -89,4 +90,6 @@ def read_seconds(option: str, value: Seconds | None) -> int | None:
         raise TypeError(f"{option}={value!r} must be a whole number of seconds (an int or a timedelta) or None.")
     if seconds <= 0:
         raise ValueError(f"{option}={value!r} must be a positive number of seconds, or None.")
+    if seconds > _CENTURY:
+        raise ValueError(f"{option}={value!r} must be at most {_CENTURY} seconds, a hundred years; or None.")
     return seconds

@@ -2,18 +2,22 @@
 
 ``base`` is what both have read, ``ours`` what this request made of it, ``theirs`` what is there by now. What one side
 alone has changed is that side's. Where both have changed it, two dicts are merged in the same way, a level down; what
-one side has only appended to a list comes after what the other has made of it; and of anything else ours stays.
+one side has only appended to a list comes after what the other has made of it; where one has taken a list or dict away,
+what the other has added to it is left; and of anything else ours stays.
 """
 
 from __future__ import annotations
 
 import marshal
+import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 MAX_DEPTH = 20  # levels of dicts in dicts; what lies deeper is compared whole
 
 _ABSENT: Final[Any] = object()
+_PLAIN = (str, int, float, bytes)
 
 
 def merge(
@@ -38,17 +42,32 @@ def _merge_values(base: Any, ours: Any, theirs: Any, depth: int) -> tuple[Any, b
         return theirs, False
     if is_same(base, theirs):
         return ours, False
+    if ours is _ABSENT or theirs is _ABSENT:
+        return _merge_with_nothing(base, ours, theirs)
     kind = type(ours)
-    if kind is type(theirs) and depth:
-        if kind is dict:
-            return _merge_dicts(base if type(base) is dict else {}, ours, theirs, depth - 1)
-        if kind is list:
-            before = base if type(base) is list else []
-            if begins_with(ours, before):
-                return theirs + ours[len(before) :], False
-            if begins_with(theirs, before):
-                return ours + theirs[len(before) :], False
+    if kind is type(theirs) and kind in (dict, list) and depth:
+        before = base if type(base) is kind else kind()
+        merge_both: Any = _merge_dicts if kind is dict else _merge_lists
+        merged: tuple[Any, bool] = merge_both(before, ours, theirs, depth - 1)
+        return merged
     return ours, not is_same(ours, theirs)
+
+
+def _merge_lists(base: list[Any], ours: list[Any], theirs: list[Any], _depth: int) -> tuple[list[Any], bool]:
+    if begins_with(ours, base):
+        return theirs + ours[len(base) :], False
+    if begins_with(theirs, base):
+        return ours + theirs[len(base) :], False
+    return ours, not is_same(ours, theirs)
+
+
+def _merge_with_nothing(base: Any, ours: Any, theirs: Any) -> tuple[Any, bool]:
+    """One side has taken the value away, as a flash is taken; what the other has added to it is left."""
+    other = theirs if ours is _ABSENT else ours
+    kind = type(other)
+    if kind is type(base) and (kind is dict or (kind is list and begins_with(other, base))):
+        return find_added({"": base}, {"": other}).get("", _ABSENT), False
+    return ours, True
 
 
 def _merge_dicts(
@@ -88,22 +107,25 @@ def begins_with(values: list[Any], first: list[Any]) -> bool:
 
 def is_same(one: Any, other: Any) -> bool:
     """Whether two values are the same in every part: 1 is neither 1.0 nor ``True``."""
-    if one is other:
-        return True
-    if type(one) is not type(other):
-        return False
     try:
-        return marshal.dumps(one, 2) == marshal.dumps(other, 2)
-    except ValueError:  # something in it is nothing that JSON has: from a serializer of the user's
-        return _is_same_in_parts(one, other)
+        return one is other or (type(one) is type(other) and _is_same(one, other))
+    except RecursionError:
+        return False
 
 
-def _is_same_in_parts(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
+    with suppress(ValueError):  # raised where something in it is nothing that JSON has: from a serializer of the user's
+        if marshal.dumps(one, 2) == marshal.dumps(other, 2):
+            return True
+        if type(one) in _PLAIN:
+            return False
     if type(one) is dict:
         return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
     if type(one) in (list, tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
     try:
-        return bool(one == other)
+        return bool(one == other) or pickle.dumps(one) == pickle.dumps(other)
+    except RecursionError:
+        raise
     except Exception:  # whatever a user's object raises
         return False

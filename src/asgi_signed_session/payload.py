@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
 
 from .errors import UnserializableSessionError
+from .merging import is_same
 from .record import NO_METADATA, Metadata, Record
 from .signing import BadPayload
 
@@ -68,9 +69,9 @@ class Codec:
         """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""
         before = self._read_back(payload)
         before.pop(METADATA_KEY, None)
-        with suppress(Exception):  # what can't be written is told key by key
+        with suppress(Exception):  # each serializer has errors of its own
             content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
-        return [key for key in {**before, **content} if self._write_one(before, key) != self._write_one(content, key)]
+        return [key for key in {**before, **content} if not is_same(before.get(key, ...), content.get(key, ...))]
 
     def find_new_metadata(self, payload: bytes | None, metadata: Metadata) -> list[str]:
         """What a user may set of the ``metadata``, where it isn't what ``payload`` has (``None``: an empty session)."""
@@ -85,14 +86,6 @@ class Codec:
         except Exception:  # a serializer of the user's may not read all that it has written
             return {}
         return content
-
-    def _write_one(self, content: Mapping[str, Any], key: str) -> object:
-        try:
-            return self._dumps({key: content[key]})
-        except KeyError:
-            return None
-        except Exception:  # each serializer has errors of its own
-            return object()  # equal to nothing
 
     def show_largest(self, content: Mapping[str, Any], count: int = 3) -> str:
         """The keys that take the most room, each with the size of its JSON."""

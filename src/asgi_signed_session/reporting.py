@@ -29,7 +29,19 @@ def report_unsaved(scope: Scope, keys: list[str], wished: list[str], why: str, e
 def report_merged(keys: list[str]) -> None:
     """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
     extra = {"event": "session.merged", "keys": keys}
-    logger.info("Two requests have changed the session in %s; the later one's stays.", ", ".join(keys), extra=extra)
+    names = ", ".join(map(repr, keys))
+    logger.info("Two requests have changed the session in %s; the later one's stays.", names, extra=extra)
+
+
+def report_left_behind(keys: list[str]) -> None:
+    """Names the ``keys`` of a session that was renewed by another request, which one begun anew beside it hasn't."""
+    extra = {"event": "session.left-behind", "keys": keys}
+    logger.warning(
+        "Two requests have renewed one session at the same time, and the later one has a session of its own without %s."
+        " Put whose session it is into session.principal, and a renewal by the same user is merged.",
+        ", ".join(map(repr, keys)),
+        extra=extra,
+    )
 
 
 def report_too_many(limit: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
@@ -15,7 +16,7 @@ from .lifetime import Lifetime
 from .merging import find_added, merge
 from .payload import Codec, show_size
 from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
-from .reporting import report_merged, report_store_failed, report_too_many
+from .reporting import report_left_behind, report_merged, report_store_failed, report_too_many
 from .sealing import RECORD, Seal, Sealed
 from .signing import BadData, BadPayload, Keyring, rejection_of
 from .stores import Store
@@ -23,6 +24,7 @@ from .stores import Store
 OnStoreError = Literal["raise", "empty"]
 
 MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
+_OVERTAKEN_WITHIN = 300  # seconds in which the answer with a new id may still be under way, after another's
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
@@ -199,12 +201,13 @@ class StoreKeeper(BaseKeeper):
             return REJECTED["expired"]
         try:
             proof, end, payload = self._seal.open(lead.id.key, stored)
-            if proof != lead.id.proof:
-                return REJECTED["superseded"]
             record = self.codec.read(payload, lead.signed_at, lead.outdated)
         except BadData:
             return REJECTED["malformed"]
         now = int(self._keyring.read_clock())
+        if proof != lead.id.proof:
+            is_recent = now - record.metadata.get("renewed", 0) <= _OVERTAKEN_WITHIN
+            return REJECTED["superseded" if is_recent else "expired"]
         verdict = self._lifetime.judge(record, now)
         if verdict == "over" or (end is not None and now > end):
             return REJECTED["expired"]
@@ -240,13 +243,14 @@ class StoreKeeper(BaseKeeper):
                 return await self.drop(wishes, record, secure)
             if wishes.renewed:
                 raise SessionEndedError(_TOO_LATE_TO_RENEW)
+            wishes = replace(wishes, max_age=False)  # no cookie can carry it
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
             stored = attempt.place.stored
             principal: str | None = attempt.record.metadata.get("principal") if attempt.sets_cookie else None
             if principal is not None:
                 await self._note(principal, attempt)
-            there = await self._store.swap(attempt.place.id.key, attempt.expected, stored, ttl=attempt.ttl)
+            there = await self._swap(attempt)
             if there is None or there == stored:
                 if principal is not None:
                     await self._check_noted(principal, attempt)
@@ -256,6 +260,14 @@ class StoreKeeper(BaseKeeper):
             f"The store of type {type(self._store).__name__} has refused {MAX_TRIES} swaps of one record: see whether"
             " its swap compares and answers as asgi_signed_session.stores.Store says."
         )
+
+    async def _swap(self, attempt: Attempt) -> bytes | None:
+        """Asks for it once more where it fails: it may have held, and only the answer be lost."""
+        swap, key, stored = self._store.swap, attempt.place.id.key, attempt.place.stored
+        try:
+            return await swap(key, attempt.expected, stored, ttl=attempt.ttl)
+        except Exception:  # each store has errors of its own; the second time it is raised
+            return await swap(key, attempt.expected, stored, ttl=attempt.ttl)
 
     async def _note(self, principal: str, attempt: Attempt) -> None:
         """Notes whose session it is to be: first, or a crash could leave one that nobody finds to end it."""
@@ -269,7 +281,11 @@ class StoreKeeper(BaseKeeper):
 
     async def _check_noted(self, principal: str, attempt: Attempt) -> None:
         """Raises ``SessionEndedError`` where all sessions of the ``principal`` were ended meanwhile."""
-        if attempt.place.id.key not in await self._index.find(principal):
+        try:
+            entries = await self._index.find(principal)
+        except Exception:  # as of a swap, which has held here: without an answer nobody would have its cookie
+            entries = await self._index.find(principal)
+        if attempt.place.id.key not in entries:
             await self._store.delete(attempt.place.id.key)
             raise SessionEndedError(ENDED)
 
@@ -285,6 +301,10 @@ class StoreKeeper(BaseKeeper):
         before, wished = record.place, record if wishes is NO_WISHES else wishes.apply_to(record)
         metadata, max_age, seconds_left, issued_at = self._time(wished)
         now = int(self._keyring.read_clock())
+        if wishes.renewed:
+            metadata = {**metadata, "renewed": now}
+            if wishes.ended or wishes.principal:
+                metadata["line"] = secrets.token_urlsafe(6)
         sets_cookie = how != "late" and self._needs_cookie(how, wishes, record, now)
         if before is None:
             session_id = wishes.id or self.make_id()
@@ -353,7 +373,11 @@ class StoreKeeper(BaseKeeper):
         """What signs in has a session of its own, with what this request has put in and nothing of before."""
         if wishes.renewed:
             anew = replace(record, place=None, metadata=NO_METADATA, without=record.payload or record.without)
-            if wishes.ended or wishes.principal or self._read(attempt.record.payload, anew.without):
+            own = self._read(attempt.record.payload, anew.without)
+            if wishes.ended or wishes.principal or own:
+                left = [] if wishes.ended else [key for key in self._read(record.payload, None) if key not in own]
+                if left:
+                    report_left_behind(left)
                 return anew, wishes
         raise SessionEndedError(why_ended)
 
@@ -383,5 +407,6 @@ class StoreKeeper(BaseKeeper):
 
 
 def _is_same_principal(record: Record, other: Record) -> bool:
-    principal = record.metadata.get("principal")
-    return principal is not None and principal == other.metadata.get("principal")
+    """Whether both are of one sign-in of one principal, and at most renewed in between."""
+    mine, theirs = record.metadata, other.metadata
+    return "principal" in mine and all(mine.get(name) == theirs.get(name) for name in ("principal", "line"))

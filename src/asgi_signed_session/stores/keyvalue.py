@@ -6,12 +6,17 @@ import asyncio
 import sys
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Mapping
-from typing import Any, Final
-from weakref import WeakValueDictionary
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from .store import BareStore
 
 MAC: Final = 32  # bytes of a record that differ wherever the record does
+
+
+Locks: TypeAlias = "WeakValueDictionary[tuple[int, str], Any]"  # by event loop and key
+
+_locks: WeakKeyDictionary[Any, Locks] = WeakKeyDictionary()
 
 
 class KeyValueStore:
@@ -26,7 +31,7 @@ class KeyValueStore:
 
     def __init__(self, store: BareStore) -> None:
         self._store = store
-        self._locks: WeakValueDictionary[tuple[int, str], Any] = WeakValueDictionary()
+        self._locks = _find_locks(store)
         self._is_checked = False
 
     async def get(self, key: str) -> bytes | None:
@@ -69,6 +74,14 @@ class KeyValueStore:
                 " decode_responses=True; or use asgi_signed_session.stores.RedisStore, which takes any."
             )
         self._is_checked = True
+
+
+def _find_locks(store: BareStore) -> Locks:
+    """Those of this store, which several middlewares may use."""
+    try:
+        return _locks.setdefault(store, WeakValueDictionary())
+    except TypeError:  # it can't be referred to weakly
+        return WeakValueDictionary()
 
 
 def _write(record: bytes) -> dict[str, Any]:

@@ -32,11 +32,14 @@ class RedisStore:
     """
 
     def __init__(self, client: Any, prefix: str = "session:", *, max_connections: int = 50) -> None:
-        if not isinstance(client, str) and not callable(getattr(client, "execute_command", None)):
+        if not isinstance(client, str) and not _is_client(client):
+            kind = f"the class {client.__name__}" if isinstance(client, type) else f"a {type(client).__name__}"
             raise TypeError(
-                f"RedisStore takes an asynchronous client or a URL, not a {type(client).__name__};"
+                f"RedisStore takes a URL or a client of redis.asyncio, not {kind} of {type(client).__module__};"
                 " write RedisStore('redis://127.0.0.1:6379')."
             )
+        if not isinstance(prefix, str):
+            raise TypeError(f"prefix={prefix!r} must be a str.")
         self._client = client
         self._make_client = _prepare(client, max_connections) if isinstance(client, str) else None
         self._prefix = prefix
@@ -80,6 +83,12 @@ class RedisStore:
         if client is None:
             client = self._clients[loop] = make_client()
         return client
+
+
+def _is_client(client: object) -> bool:
+    package, _, rest = type(client).__module__.partition(".")
+    is_blocking = package in ("redis", "valkey") and not rest.startswith("asyncio")
+    return not is_blocking and not isinstance(client, type) and callable(getattr(client, "execute_command", None))
 
 
 def _prepare(url: str, max_connections: int) -> Callable[[], Any]:

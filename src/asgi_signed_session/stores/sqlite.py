@@ -64,7 +64,7 @@ class SQLiteStore:
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
-        name = os.fspath(path)
+        name = os.fsdecode(path)
         if name in ("", ":memory:") or name.startswith("file:"):
             raise ValueError(f"SQLiteStore({name!r}) is no file; write MemoryStore() to keep sessions in memory.")
         self._path = Path(name).absolute()  # the app may change its folder
