@@ -35,7 +35,7 @@ format: $(VENV)/dev.stamp  ## put the format right, and what lint can fix
 	@$(BIN)/python -m ruff check --fix .
 
 clean:  ## remove all that these commands made
-	@rm -rf .venv .venv-* .demo-sessions .nox .fuzz mutants dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* .demo-sessions.db* .nox .fuzz mutants dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per dependency group, so that the demo doesn't wait for matplotlib.

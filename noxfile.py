@@ -118,18 +118,18 @@ def others(session: nox.Session) -> None:
 
 @nox.session
 def stores(session: nox.Session) -> None:
-    """Sessions in Redis and PostgreSQL, what happens when they or the app's workers are killed, and their costs."""
+    """Sessions in Redis, Valkey and databases, what happens when these or the app's workers are killed, and costs."""
     session.install("--editable", ".", *TEST, *STORES, *BENCH)
     everything = ("-m", "slow or not slow", "--forbid-skips")
-    tests = ("tests/test_stores_real.py", "tests/test_benchmarks.py")
+    tests = ("tests/stores", "tests/test_stores_real.py", "tests/test_benchmarks.py")
     session.run("python", "-m", "pytest", *everything, *tests, *session.posargs)
 
 
 @nox.session
 def load(session: nox.Session) -> None:
-    """200 visitors at one time; 100,000 requests, and no growth."""
+    """200 visitors at one time; 100,000 requests, 10,000 of them cancelled, and no growth."""
     session.install("--editable", ".", *TEST)
-    files = ("tests/test_load.py", "tests/test_memory.py")
+    files = ("tests/test_load.py", "tests/test_memory.py", "tests/test_faults.py")
     session.run("python", "-m", "pytest", "-m", "slow", "--forbid-skips", *files, *session.posargs)
 
 
@@ -149,7 +149,7 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.13"], default=False)
 def bench(session: nox.Session) -> None:
-    """All that benchmarks/results and the README's section have; wants wrk, redis-server and a quiet machine."""
+    """All that benchmarks/results and the README's section have; wants wrk, redis-server, postgresql and quiet."""
     session.install("--editable", ".", *BENCH)
     scenarios = ("--only", "scenarios")
     if session.python == "3.11":

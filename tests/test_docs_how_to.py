@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,14 @@ import pytest
 import time_machine
 
 from asgi_signed_session import Session, SessionMiddleware
-from asgi_signed_session.stores import MemoryStore
+from asgi_signed_session.stores import MemoryStore, Sessions
 from asgi_signed_session.stores.conformance import CHECKS
 
 from .apps import app_that, show_session, visit
 from .browser import Browser
 from .conftest import KEY, NOW
 from .pages import ADMIN_KEY, OLD_KEY, PAGES, USER_KEY, Names, find_blocks, read_console, run_in_page, run_page
-from .records import Records
+from .records import Records, key_of, read_id
 from .servers import browse, running
 from .wire import KEPT, read_attributes, set_cookie, sign
 
@@ -259,40 +260,123 @@ def test_sessions_in_a_file_outlive_a_restart(names: Names, tmp_path: Path, monk
     assert answers == [None, {"user": "ada"}]
 
 
-def test_a_device_is_listed_and_can_be_ended(names: Names) -> None:
+def serve_devices(names: Names, store: MemoryStore) -> Any:
+    """An app that answers with the devices of its session's user, after what its path says."""
+    names["store"] = store
     run_in_page("how-to/server-side.md", "def list_devices", names)
-    store = Records()
-    user: dict[str, Any] = {"id": 42, "sessions": {}}
 
-    def act(scope: Any) -> Any:
-        if scope["path"] != "/":
-            names["log_in_device"](scope["session"], user, scope["path"])
-        return [names["list_devices"](scope["session"], user), *show_session(scope)]
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        act, _, what = scope["path"][1:].partition("/")
+        if act == "log-in":
+            session.principal = what
+        elif act == "end":
+            await names["log_out_device"](session, what)
+        elif act == "elsewhere":
+            await names["log_out_elsewhere"](session)
+        devices = await names["list_devices"](session)
+        await send({"type": "http.response.start", "status": 200})
+        body = json.dumps([[device["this_one"] for device in devices], session.rejected]).encode()
+        await send({"type": "http.response.body", "body": body})
 
-    app = SessionMiddleware(app_that(act), KEY, store=store)
+    return SessionMiddleware(app, KEY, store=store)
+
+
+def test_devices_are_listed_and_can_be_ended(names: Names) -> None:
+    app = serve_devices(names, MemoryStore())
     phone, laptop = Browser(app), Browser(app)
-    phone.get("/phone")
-    laptop.get("/laptop")
+    phone.get("/log-in/42")
+    laptop.get("/log-in/42")
 
-    on_phone = {"device": "/phone", "since": NOW, "this_one": True}
-    on_laptop = {"device": "/laptop", "since": NOW, "this_one": False}
-    assert phone.get().json() == [[on_phone, on_laptop], {}, None]
-    [lost, _] = user["sessions"]
-    asyncio.run(names["log_out_device"](store, user, lost))
-    assert phone.get().json()[1:] == [{}, "expired"]
-    assert laptop.get().json()[0] == [on_laptop | {"this_one": True}]
+    assert sorted(phone.get().json()[0]) == [False, True]
+    key = key_of(read_id(phone.cookies["session"]))
+    assert laptop.get(f"/end/{key}").json()[0] == [True]
+    assert phone.get().json() == [[], "expired"]
+    phone.get("/log-in/42")
+    laptop.get("/elsewhere")
+    assert (phone.get().json(), laptop.get().json()) == ([[], "expired"], [[True], None])
 
 
 def test_nobody_ends_a_session_that_is_not_theirs(names: Names) -> None:
-    run_in_page("how-to/server-side.md", "def list_devices", names)
-    store = Records()
-    browser = Browser(SessionMiddleware(visit, KEY, store=store))
-    browser.get("/login")
-    [session_id] = store.records
+    app = serve_devices(names, MemoryStore())
+    ada, mallory = Browser(app), Browser(app)
+    ada.get("/log-in/42")
+    mallory.get("/log-in/7")
+    mallory.get(f"/end/{key_of(read_id(ada.cookies['session']))}")
 
-    asyncio.run(names["log_out_device"](store, {"id": 7, "sessions": {}}, session_id))
+    assert ada.get().json() == [[True], None]
 
-    assert browser.get("/whoami").json() == {"user": "ada"}
+
+def test_a_websocket_is_closed_once_its_user_has_signed_out_elsewhere(names: Names) -> None:
+    store = MemoryStore()
+    chat = run_in_page("how-to/server-side.md", "def chat", names)["chat"]
+    browser = Browser(
+        SessionMiddleware(app_that(lambda scope: setattr(scope["session"], "principal", "42")), KEY, store=store)
+    )
+    browser.get()
+    browser.app = SessionMiddleware(chat, KEY, store=store)
+    said = browser.websocket(texts=["one", "two"]).messages
+    assert [message.get("text") for message in said[1:]] == ["one", "two"]
+
+    sent: list[Any] = []
+    incoming: list[Any] = [{"type": "websocket.connect"}, *[{"type": "websocket.receive", "text": "hello"}] * 2]
+
+    async def receive() -> Any:
+        if len(incoming) == 1:
+            await Sessions(store, KEY).end_all("42")
+        return incoming.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    scope = {"type": "websocket", "path": "/", "headers": browser.headers()}
+    asyncio.run(SessionMiddleware(chat, KEY, store=store)(scope, receive, send))
+    assert sent == ["websocket.accept", "websocket.send", "websocket.close"]
+
+
+def test_an_app_that_loads_the_session_itself_finds_it(names: Names) -> None:
+    names["store"] = MemoryStore()
+    login = app_that(lambda scope: setattr(scope["session"], "principal", "42"))
+    browser = Browser(SessionMiddleware(login, KEY, store=names["store"]))
+    browser.get()
+    browser.app = run_in_page("how-to/server-side.md", "def whoami", names)["app"]
+
+    assert browser.get().body == b"42"
+
+
+def test_of_six_requests_that_find_an_expired_token_one_refreshes_it(names: Names) -> None:
+    store = MemoryStore()
+    refresh_once = run_in_page("how-to/server-side.md", "def refresh_once", names)["refresh_once"]
+    refreshed: list[str] = []
+    tokens: list[str] = []
+
+    async def refresh(token: str) -> str:
+        refreshed.append(token)
+        await asyncio.sleep(0.01)
+        return "new"
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        if scope["path"] == "/begin":
+            session["token"] = "old"
+        elif session["token"] == "old":
+            await refresh_once(store, session, refresh)
+            tokens.append(session["token"])
+        await send({"type": "http.response.start", "status": 200})
+
+    browser = Browser(SessionMiddleware(app, KEY, store=store))
+    browser.get("/begin")
+
+    async def send(message: Any) -> None: ...
+
+    async def main() -> None:
+        scopes = [{"type": "http", "path": "/", "headers": browser.headers()} for _ in range(6)]
+        await asyncio.gather(*[SessionMiddleware(app, KEY, store=store)(scope, None, send) for scope in scopes])
+
+    with time_machine.travel(NOW, tick=True):
+        asyncio.run(main())
+
+    assert (refreshed, tokens) == (["old"], ["new"] * 6)
 
 
 def test_who_signs_in_keeps_what_they_had_and_has_a_new_id(names: Names) -> None:

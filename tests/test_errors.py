@@ -23,6 +23,7 @@ def test_what_is_public_is_what_the_design_names_and_sorted() -> None:
         "Session",
         "SessionError",
         "SessionMiddleware",
+        "SessionNotLoadedError",
         "SessionSigner",
         "UnserializableSessionError",
     ]
@@ -65,6 +66,9 @@ def test_the_middleware_takes_the_options_that_the_design_names() -> None:
         "lifetime": None,
         "scope_key": "session",
         "store": None,
+        "autoload": True,
+        "on_store_error": "raise",
+        "max_size": 64 * 1024,
     }
 
 

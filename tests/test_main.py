@@ -276,7 +276,7 @@ environment:
 
 exit status:
   0  done; for inspect: the value verifies, or there is no key to verify it with
-  1  inspect: no key verifies the value
+  1  inspect: no key verifies the value; sessions: none was ended
   2  the command, the value, the JSON or the environment can't be used
 """
 
@@ -284,13 +284,14 @@ HELP = {
     "": """\
 usage: python -m asgi_signed_session [-h] COMMAND ...
 
-Make a key, look into a session cookie, or sign one.
+Make a key, look into a session cookie, sign one, or list and end a user's sessions.
 
 positional arguments:
   COMMAND
     key       print a fresh secret key
     inspect   show what a cookie value holds and whether it verifies
     sign      print a cookie value, for curl or a test
+    sessions  list the sessions of a user, or end them
 
 options:
   -h, --help  show this help message and exit
@@ -330,6 +331,23 @@ options:
   --json         print JSON
   --cookie NAME  name of the cookie (session)
 """,
+    "sessions": """\
+usage: python -m asgi_signed_session sessions [-h] [--json] --store STORE [--end KEY | --end-all] \
+[--cookie NAME] PRINCIPAL
+
+list the sessions of a user, or end them
+
+positional arguments:
+  PRINCIPAL      whose: what the app has put into session.principal
+
+options:
+  -h, --help     show this help message and exit
+  --json         print JSON
+  --store STORE  sqlite:FILE or redis://HOST:PORT
+  --end KEY      end the session with this key
+  --end-all      end all of them
+  --cookie NAME  name of the cookie (session)
+""",
 }
 
 
@@ -337,7 +355,7 @@ options:
 def test_help_says_what_a_command_takes_reads_and_returns(
     command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("COLUMNS", "150")
 
     with pytest.raises(SystemExit) as ended:
         main([*command.split(), "--help"])

@@ -14,8 +14,8 @@ from .messages import CAUSES, SECRETS, Message, collect, find_sites, show
 OF_COOKIES = {"BadPayload", "BadSignature", "SignatureExpired", "DEBUG", "INFO"}
 
 ADVICE = re.compile(
-    r"\b(must be|needs|write|pass|use|put (?:a|the)|[Gg]ive|Make|Store|change"
-    r"|[cC]all|the visitor's next request finds (?:it empty|that session))\b"  # the last: nothing is left to do
+    r"\b(must be|needs|write|pass|use|[Pp]ut (?:a|the)|[Gg]ive|Make|Store|change|[cC]all|see (?:to|whether)"
+    r"|the visitor's next request finds (?:it empty|that session))\b"  # nothing is left to do
 )
 SIGNED = re.compile(r"[\w+/=-]+\.[\w-]{6}\.[\w-]{20,}")  # a cookie's value
 RANDOM = re.compile(r"[\w-]{32,}")  # a key, an id, a signature
@@ -85,6 +85,9 @@ def test_every_line_of_the_log_has_its_event_for_machines(all_messages: list[Mes
         ("WARNING", "session.unsaved", "keys", "path"),
         ("WARNING", "session.ended", "keys", "path"),
         ("WARNING", "session.evicted"),
+        ("WARNING", "session.left-behind", "keys"),
+        ("WARNING", "session.store-failed"),
+        ("WARNING", "session.too-many"),
         ("WARNING", "session.other-middleware"),
         ("INFO", "session.merged", "keys"),
     }

@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner
+from asgi_signed_session.stores import MemoryStore, Sessions
 
-from .apps import visit
 from .browser import Browser
 from .conftest import KEY
 from .pages import find_blocks, run_block
-from .records import Records
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,15 +62,22 @@ def test_a_login_is_remembered_if_asked_to(remember_me: bool, max_age: int | Non
     assert (session, session.max_age) == ({"user_id": 42}, max_age)
 
 
-def test_a_device_is_signed_out_by_the_key_of_its_session(names: dict[str, Any]) -> None:
-    store = Records()
-    browser = Browser(SessionMiddleware(visit, KEY, store=store))
-    browser.get("/login")
-    [store_key] = store.records
+def test_a_user_is_signed_out_elsewhere(names: dict[str, Any]) -> None:
+    store = MemoryStore()
+    sign_out = run(names, "def sign_out_elsewhere")["sign_out_elsewhere"]
 
-    asyncio.run(run(names, "def sign_out_device")["sign_out_device"](store, store_key))
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].principal = "42"
+        if scope["path"] == "/elsewhere":
+            await sign_out(store, scope["session"])
+        await send({"type": "http.response.start", "status": 200})
 
-    assert browser.get("/whoami").json() == {}
+    phone, laptop = (Browser(SessionMiddleware(app, names["SECRET"], store=store)) for _ in range(2))
+    for browser in (phone, laptop):
+        browser.get()
+    laptop.get("/elsewhere")
+
+    assert len(asyncio.run(Sessions(store, names["SECRET"]).of("42"))) == 1
 
 
 def test_the_websocket_app_sends_its_cookie_with_the_accept(names: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
@@ -19,7 +18,7 @@ from .backends import open_store
 from .browser import Browser
 from .conftest import KEY
 from .daemons import DEADLINE, Redis, has_redis, redis
-from .records import key_of, read_id
+from .records import key_of, read_id, read_payload
 from .servers import Server, browse, running
 
 if TYPE_CHECKING:
@@ -86,7 +85,7 @@ def browser(store: Any, loop: asyncio.AbstractEventLoop) -> Browser:
 
 
 def read_record(record: bytes) -> Any:
-    return json.loads(record[64:])
+    return read_payload(record[64:])
 
 
 def own_key(browser: Browser) -> str:
@@ -114,7 +113,7 @@ def test_a_session_lives_from_login_to_logout(browser: Browser, store: Any, loop
 def test_a_session_of_any_size_and_script_comes_back(browser: Browser, store: Any) -> None:
     content = {"text": "é\n\x00\ud800" * 100_000}
     seen: list[Any] = []
-    change_app(browser, app_that(lambda scope: scope["session"].update(content)), store)
+    change_app(browser, app_that(lambda scope: scope["session"].update(content)), store, max_size=None)
     browser.get()
     change_app(browser, app_that(lambda scope: seen.append(dict(scope["session"]))), store)
     browser.get()

@@ -38,7 +38,7 @@ def report_left_behind(keys: list[str]) -> None:
     extra = {"event": "session.left-behind", "keys": keys}
     logger.warning(
         "Two requests have renewed one session at the same time, and the later one has a session of its own without %s."
-        " Put whose session it is into session.principal, and a renewal by the same user is merged.",
+        " Set session.principal at the sign-in, which needs no regenerate(), and renewals of one user are merged.",
         ", ".join(map(repr, keys)),
         extra=extra,
     )

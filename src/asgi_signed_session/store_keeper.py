@@ -15,7 +15,7 @@ from .keepers import BaseKeeper, Kept, Occasion
 from .lifetime import Lifetime
 from .merging import find_added, merge
 from .payload import Codec, show_size
-from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Place, Record, Rejection, Wishes
+from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Metadata, Place, Record, Rejection, Wishes
 from .reporting import report_left_behind, report_merged, report_store_failed, report_too_many
 from .sealing import RECORD, Seal, Sealed
 from .signing import BadData, BadPayload, Keyring, rejection_of
@@ -122,7 +122,10 @@ class StoreKeeper(BaseKeeper):
                 try:
                     stored = await self._store.get(key)
                 except Exception as error:  # each store has errors of its own
-                    return self._go_without(error)
+                    if self._raises:
+                        raise
+                    report_store_failed(error)
+                    return REJECTED["unavailable"]
         except StopIteration as found:
             record: Record = found.value
             return record
@@ -136,7 +139,10 @@ class StoreKeeper(BaseKeeper):
                 try:
                     stored = self._get_now(key)
                 except Exception as error:
-                    return self._go_without(error)
+                    if self._raises:
+                        raise
+                    report_store_failed(error)
+                    return REJECTED["unavailable"]
         except StopIteration as found:
             record: Record = found.value
             return record
@@ -153,12 +159,6 @@ class StoreKeeper(BaseKeeper):
             if rejected is None or record.rejected == "superseded":
                 rejected = record.rejected
         return REJECTED[rejected]
-
-    def _go_without(self, error: Exception) -> Record:
-        if self._raises:
-            raise error
-        report_store_failed(error)
-        return REJECTED["unavailable"]
 
     async def look_again(self, content: Mapping[str, Any], record: Record) -> tuple[Mapping[str, Any], Record]:
         """What a session with this ``content`` is by now, and from what; without content where it has ended."""
@@ -299,12 +299,10 @@ class StoreKeeper(BaseKeeper):
     def _plan(self, content: Mapping[str, Any], wishes: Wishes, record: Record, how: Occasion) -> Attempt:
         """How to save ``content`` where the store still has what ``record`` says."""
         before, wished = record.place, record if wishes is NO_WISHES else wishes.apply_to(record)
-        metadata, max_age, seconds_left, issued_at = self._time(wished)
         now = int(self._keyring.read_clock())
         if wishes.renewed:
-            metadata = {**metadata, "renewed": now}
-            if wishes.ended or wishes.principal:
-                metadata["line"] = secrets.token_urlsafe(6)
+            wished = replace(wished, metadata=_mark(wished.metadata, wishes, now))
+        metadata, max_age, seconds_left, issued_at = self._time(wished)
         sets_cookie = how != "late" and self._needs_cookie(how, wishes, record, now)
         if before is None:
             session_id = wishes.id or self.make_id()
@@ -404,6 +402,13 @@ class StoreKeeper(BaseKeeper):
             await self._store.delete(record.place.id.key)
         is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
+
+
+def _mark(metadata: Metadata, wishes: Wishes, now: int) -> Metadata:
+    """``metadata`` of a new generation: since when it is, and of which line, which a sign-in begins."""
+    begins = wishes.ended or wishes.principal
+    line = secrets.token_urlsafe(6) if begins else metadata.get("line")
+    return {**metadata, "renewed": now} if line is None else {**metadata, "renewed": now, "line": line}
 
 
 def _is_same_principal(record: Record, other: Record) -> bool:

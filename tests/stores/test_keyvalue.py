@@ -198,11 +198,12 @@ def test_one_store_serves_one_loop_after_another(run: Any) -> None:
 
 
 def test_two_processes_may_both_believe_that_they_have_won() -> None:
-    """The weaker promise, as its docstring says it: here are two stores over one database."""
-    bare = Slow()
+    """The weaker promise, as its docstring says it: here are two clients of one database."""
 
     async def main() -> None:
-        stores = [KeyValueStore(bare), KeyValueStore(bare)]
+        clients = [Slow(), Slow()]
+        clients[1].values = clients[0].values
+        stores = [KeyValueStore(client) for client in clients]
 
         answers = await asyncio.gather(*(
             store.swap(KEY, None, record, ttl=60) for store, record in zip(stores, (OLD, NEW), strict=True)

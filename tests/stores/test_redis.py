@@ -127,10 +127,18 @@ def test_each_call_is_one_command_once_the_server_knows_the_script(url: str) -> 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("wrong", [None, 5, object(), b"redis://127.0.0.1", ["redis://127.0.0.1"]])
+BLOCKING = [Client, redis.Redis()]  # a class, and a client that would hold up the event loop
+
+
+@pytest.mark.parametrize("wrong", [None, 5, object(), b"redis://127.0.0.1", ["redis://127.0.0.1"], *BLOCKING])
 def test_what_is_neither_client_nor_url_is_refused(wrong: Any) -> None:
-    with pytest.raises(TypeError, match=r"^RedisStore takes an asynchronous client or a URL, not a \w+; write Redis"):
+    with pytest.raises(TypeError, match=r"^RedisStore takes a URL or a client of redis.asyncio, not .*; write Redis"):
         RedisStore(wrong)
+
+
+def test_a_prefix_that_is_no_text_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"^prefix=b'x' must be a str.$"):
+        RedisStore("redis://127.0.0.1", prefix=b"x")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("wrong", ["", "127.0.0.1:6379", "http://127.0.0.1", "memcached://:password@127.0.0.1"])
