@@ -17,13 +17,12 @@ from benchmarks.growth import measure_growth
 from benchmarks.harness import QUICK, Plan, measure
 from benchmarks.memory import measure_memory
 from benchmarks.million import measure_million
+from benchmarks.parts import ON_REQUEST, PARTS, wants
 from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.stores import QUICK as QUICK_VISITS
 from benchmarks.stores import Visits, measure_stores
 from benchmarks.subjects import SUBJECTS, Subject, with_orjson
 
-PARTS = ("scenarios", "growth", "memory", "stores", "correctness", "end-to-end")
-ON_REQUEST = ("million",)  # of minutes, and not part of a whole run
 COMMITTED = Path()  # stands for --json without a file
 
 
@@ -100,10 +99,6 @@ def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
     if wants("end-to-end", options.only):
         parts["end_to_end"] = measure_end_to_end(QUICK_LOAD if options.quick else Load(), progress)
     return parts
-
-
-def wants(part: str, only: list[str]) -> bool:
-    return part in only or (not only and part not in ON_REQUEST)
 
 
 def chosen(only: list[str]) -> list[Scenario]:

@@ -393,7 +393,7 @@ class FakePool:
 
 class Refusing(Records):
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        return await super().get(key)
+        return await super().get(key) or b"another"
 
 
 def refuse_swaps() -> None:
@@ -442,6 +442,9 @@ CAUSES.update(
         "renewal after the cookie went out": late_in_store(lambda scope: scope["session"].regenerate()),
         "renewal on a server that sends no headers": renew_without_headers,
         "store that refuses every swap": refuse_swaps,
+        "store that refuses every swap of an index": visit_that(
+            lambda scope: setattr(scope["session"], "principal", "42"), store=Refusing()
+        ),
         "session over max_size": visit_that(put(VALUE * 500), store=Records(), max_size=1000),
         "store that is unavailable": unavailable(late=False),
         "store that is unavailable, late": unavailable(late=True),

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from benchmarks import figure, readme
-from benchmarks.__main__ import ON_REQUEST, PARTS, wants
 from benchmarks.asgi import call, cookies_sent
 from benchmarks.correctness import CASES, Browser, measure_correctness
 from benchmarks.million import measure_million
+from benchmarks.parts import ON_REQUEST, PARTS, wants
 from benchmarks.results import REQUIRED, missed_targets, save, save_parts
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores

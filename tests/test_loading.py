@@ -356,6 +356,34 @@ def test_a_session_that_the_same_principal_has_renewed_is_read_again(wrap: Wrap,
     assert store.sessions[own_key(browser)] == {"lang": "en", "seen": 1, "$session": {"principal": "ada"}}
 
 
+def test_a_load_of_a_session_that_is_to_begin_anew_leaves_it_as_it_is(browser: Browser, store: Records) -> None:
+    async def talk(session: Session) -> Any:
+        session.clear()
+        session["user"] = "bob"
+        store.write(own_key(browser), {"user": "ada", "others": 1})
+        await session.load()
+        return dict(session)
+
+    assert serve(browser, store, talk) == {"user": "bob"}
+    assert list(store.sessions.values()) == [{"user": "bob"}]
+
+
+def test_what_another_task_changes_while_the_session_is_loaded_stays(browser: Browser, store: Records) -> None:
+    async def talk(session: Session) -> Any:
+        len(session)
+
+        async def change() -> None:
+            store.before.clear()
+            session["meanwhile"] = 1
+
+        store.before["get"] = change
+        store.write(own_key(browser), {"user": "grace"})
+        await session.load()
+        return dict(session)
+
+    assert hold(browser, store, talk) == {"user": "grace", "meanwhile": 1}
+
+
 def test_a_load_of_a_new_session_leaves_it_as_it_is(wrap: Wrap, store: Records) -> None:
     async def talk(session: Session) -> Any:
         session["user"] = "ada"

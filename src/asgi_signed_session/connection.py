@@ -348,6 +348,8 @@ class StoredConnection(Connection):
                 session._load(record)
             return
         session.mark_accessed()
+        if session._has_new_id():  # it is new, or nothing of before is to stay: what is saved settles it
+            return
         content, record = await keeper.look_again(session, session._record)
         if record.rejected is not None and session._record.place is not None:
             self._report(ENDED, "session.ended")

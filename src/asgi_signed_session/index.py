@@ -8,12 +8,14 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import NamedTuple, TypeAlias
 
+from .errors import SessionError
 from .ids import PROOF_HASH
 from .sealing import Seal, Sealed
 from .signing import BadPayload
 from .stores import Store
 
 MAX_ENTRIES = 100  # of one principal
+MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
 
 _NO_PROOF = b"\0" * PROOF_HASH  # no cookie leads to this record
 
@@ -68,7 +70,7 @@ class Index:
     async def _change(self, principal: str, change: Callable[[Entries], None]) -> None:
         key = self._key_of(principal)
         there = await self._store.get(key)
-        while True:
+        for _ in range(MAX_TRIES):
             now = int(time.time())
             entries = self._read(key, there)
             before = dict(entries)
@@ -84,6 +86,7 @@ class Index:
             if answer is None or answer == record:
                 return
             there = answer or None
+        raise describe_refusal(self._store)
 
     def _read(self, key: str, record: bytes | None) -> Entries:
         if record is None:
@@ -97,6 +100,14 @@ class Index:
     def _key_of(self, principal: str) -> str:
         name = f"{self._session_cookie}@{principal}"  # no id is hashed so: a cookie's name has no "@" in it
         return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def describe_refusal(store: Store) -> SessionError:
+    """What a store is told that never takes a record."""
+    return SessionError(
+        f"The store of type {type(store).__name__} has refused {MAX_TRIES} swaps of one record: see whether its swap"
+        " compares and answers as asgi_signed_session.stores.Store says."
+    )
 
 
 def _find_end(entries: Entries) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import SessionError
 from .ids import Id, find_id, make_id, renew_id
-from .index import MAX_ENTRIES, Entry, Index
+from .index import MAX_ENTRIES, MAX_TRIES, Entry, Index, describe_refusal
 from .keepers import BaseKeeper, Kept, Occasion
 from .lifetime import Lifetime
 from .merging import find_added, merge
@@ -23,7 +23,6 @@ from .stores import Store
 
 OnStoreError = Literal["raise", "empty"]
 
-MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
 _OVERTAKEN_WITHIN = 300  # seconds in which the answer with a new id may still be under way, after another's
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
@@ -163,8 +162,7 @@ class StoreKeeper(BaseKeeper):
     async def look_again(self, content: Mapping[str, Any], record: Record) -> tuple[Mapping[str, Any], Record]:
         """What a session with this ``content`` is by now, and from what; without content where it has ended."""
         place = record.place
-        if place is None:  # no cookie has led to it
-            return content, record
+        assert place is not None, "One that is new is in no store yet."
         stored = await self._store.get(place.id.key)
         if stored is None:
             return NO_CONTENT, REJECTED["expired"]
@@ -256,10 +254,7 @@ class StoreKeeper(BaseKeeper):
                     await self._check_noted(principal, attempt)
                 return self._conclude(attempt, secure)
             record, wishes = self._meet(there, attempt, wishes, record)
-        raise SessionError(
-            f"The store of type {type(self._store).__name__} has refused {MAX_TRIES} swaps of one record: see whether"
-            " its swap compares and answers as asgi_signed_session.stores.Store says."
-        )
+        raise describe_refusal(self._store)
 
     async def _swap(self, attempt: Attempt) -> bytes | None:
         """Asks for it once more where it fails: it may have held, and only the answer be lost."""

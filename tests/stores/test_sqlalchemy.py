@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session.stores import SQLAlchemyStore
 from asgi_signed_session.stores.conformance import CHECKS
 
 from ..backends import Database, find_mariadb, find_postgresql, mariadb_server, postgresql_server
@@ -26,6 +25,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.schema import CreateIndex, CreateTable
+
+from asgi_signed_session.stores import SQLAlchemyStore
 
 Ask = Callable[..., list[Any]]
 Run = Callable[[Callable[[AsyncEngine], Awaitable[None]]], None]

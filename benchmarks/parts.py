@@ -1,0 +1,9 @@
+"""The parts of the benchmark, and which of them a run measures."""
+
+PARTS = ("scenarios", "growth", "memory", "stores", "correctness", "end-to-end")
+ON_REQUEST = ("million",)  # of minutes, and not part of a whole run
+
+
+def wants(part: str, only: list[str]) -> bool:
+    """Whether a run that is to measure ``only`` these, or everything, measures this one."""
+    return part in only or (not only and part not in ON_REQUEST)
