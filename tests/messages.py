@@ -590,6 +590,7 @@ CAUSES.update(
         "inspect what isn't signed": call("inspect", VALUE),
         "inspect what isn't base64": call("inspect", "a.a.a"),
         "sessions of no store": call("sessions", "--store=postgresql://:password@localhost", "42"),
+        "sessions of a store that doesn't answer": call("sessions", "--store=redis://127.0.0.1:1", "42"),
         "sessions without a key": call("sessions", "--store=redis://localhost", "42", secret=""),
         "inspect a time that is too long": call("inspect", "e30=.AAAAAAAAAAAA.x"),
     }

@@ -40,6 +40,14 @@ contents = st.dictionaries(st.sampled_from("abc"), values, max_size=3)
             [],
             id="dicts, a level down",
         ),
+        pytest.param(
+            {"d": {"a": 1, "b": 1}},
+            {"d": {"b": 2}},
+            {"d": {"a": 1, "b": 1, "c": 1}},
+            {"d": {"b": 2, "c": 1}},
+            [],
+            id="deleted, a level down",
+        ),
         pytest.param({}, {"d": {"a": 1}}, {"d": {"b": 1}}, {"d": {"b": 1, "a": 1}}, [], id="both add a dict"),
         pytest.param(
             {"d": {"e": {"a": 1}}},

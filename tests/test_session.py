@@ -1007,6 +1007,7 @@ def test_a_max_age_of_a_sessions_own_is_remembered(seconds: int | None) -> None:
     [
         (0, ValueError, "session.max_age=0 must be a positive number of seconds, or None."),
         (-1, ValueError, "session.max_age=-1 must be a positive number of seconds, or None."),
+        (10**20, ValueError, f"session.max_age={10**20} must be at most 3153600000 seconds, a hundred years; or None."),
         (1.5, TypeError, "session.max_age=1.5 must be a whole number of seconds (an int or a timedelta) or None."),
         ("60", TypeError, "session.max_age='60' must be a whole number of seconds (an int or a timedelta) or None."),
         (True, TypeError, "session.max_age=True must be a whole number of seconds (an int or a timedelta) or None."),

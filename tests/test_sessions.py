@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session import Session, SessionError, SessionMiddleware, stores
 from asgi_signed_session.__main__ import main as command_line
 from asgi_signed_session.index import MAX_ENTRIES
 from asgi_signed_session.stores import MemoryStore, Sessions, SQLiteStore, StoredSession
@@ -18,6 +18,7 @@ from .advice import ENDED
 from .apps import app_that
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
+from .daemons import free_port
 from .records import Records, key_of, read_id
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -396,6 +397,13 @@ def test_the_command_line_lists_and_ends_sessions(file: str, capsys: pytest.Capt
     assert run(capsys, store, "42") == (0, "\n")
 
 
+def test_the_command_line_says_that_a_store_does_not_answer(file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line(["sessions", f"--store=redis://127.0.0.1:{free_port()}", "42"]) == 2
+    assert capsys.readouterr().err == (
+        "python -m asgi_signed_session: the store can't be asked (ConnectionError): give one that answers.\n"
+    )
+
+
 @pytest.mark.parametrize("store", ["sqlite:nowhere.db", "postgresql://:password@localhost", "sessions.db"])
 def test_the_command_line_refuses_what_is_no_store(store: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["sessions", "--store", store, "42"]) == 2
@@ -412,6 +420,42 @@ def test_the_command_line_needs_the_key(
 
     assert command_line(["sessions", f"--store=sqlite:{file}", "42"]) == 2
     assert capsys.readouterr().err.endswith("SESSION_SECRET is not set: put the key into this environment variable.\n")
+
+
+def test_a_record_that_is_no_session_is_not_listed(wrap: Wrap, store: Records, sessions: Sessions) -> None:
+    browser = wrap(app_that(look), store=store)
+    visit(browser, sign_in("42"), store)
+    store.records[own_key(browser)] = b"x" * 100, None
+
+    assert of(sessions, "42") == []
+
+
+class Refusing(Records):
+    async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
+        return await self.get(key) or b"x" * 100
+
+
+@pytest.mark.parametrize("act", [sign_in("42"), lambda scope: scope["session"].update(a=1)])
+def test_a_store_that_refuses_every_swap_is_found_out(wrap: Wrap, store: Records, act: Any) -> None:
+    browser = wrap(app_that(look), store=store)
+    visit(browser, lambda scope: scope["session"].update(user="ada"), store)
+    refusing = Refusing()
+    refusing.records = store.records
+    with pytest.raises(SessionError) as error:
+        visit(browser, act, refusing)
+
+    assert str(error.value) == (
+        "The store of type Refusing has refused 1000 swaps of one record: see whether its swap compares and answers as"
+        " asgi_signed_session.stores.Store says."
+    )
+
+
+def test_what_the_stores_package_has_can_be_listed_and_nothing_else_asked_for() -> None:
+    assert {"KeyValueStore", "Sessions", "Store"} <= {*dir(stores)}
+    with pytest.raises(
+        AttributeError, match=r"^asgi_signed_session.stores has no MongoStore; use one of KeyValueStore, "
+    ):
+        getattr(stores, "MongoStore")  # noqa: B009
 
 
 def test_sessions_may_be_in_any_store() -> None:

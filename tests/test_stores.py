@@ -1711,6 +1711,12 @@ def test_the_inner_of_two_with_one_cookie_leaves_the_stored_session_to_the_outer
     assert store.sessions == {own_key(browser): ADA}
 
 
+class WithoutWrite:
+    async def get(self, key: str) -> None: ...
+
+    async def delete(self, key: str) -> None: ...
+
+
 class WithoutDelete:
     async def get(self, key: str) -> None: ...
 
@@ -1723,6 +1729,7 @@ class WithoutDelete:
         ("redis://:password@127.0.0.1", "of type str"),
         (Records, "the class Records"),
         (WithoutDelete(), "of type WithoutDelete"),
+        (WithoutWrite(), "of type WithoutWrite"),
         ({}, "of type dict"),
         (0, "of type int"),
         (False, "of type bool"),

@@ -152,22 +152,31 @@ def list_sessions(options: argparse.Namespace) -> int:
 
     async def answer() -> dict[str, Any]:
         store = _open_store(options.store)
-        sessions = Sessions(store, os.environ[SECRET], options.cookie, fallbacks=fallbacks)
-        living = [asdict(session) for session in await sessions.of(options.principal)]
-        if options.end is not None:
-            is_theirs = options.end in [session["key"] for session in living]
-            report: dict[str, Any] = {"ended": int(is_theirs and await sessions.end(options.end))}
-        elif options.end_all:
-            report = {"ended": await sessions.end_all(options.principal)}
-        else:
-            report = {"sessions": living}
-        if hasattr(store, "aclose"):
-            await store.aclose()
-        return report
+        try:
+            sessions = Sessions(store, os.environ[SECRET], options.cookie, fallbacks=fallbacks)
+            return await _answer(sessions, options)
+        finally:
+            if hasattr(store, "aclose"):
+                await store.aclose()
 
-    report = asyncio.run(answer())
+    try:
+        report = asyncio.run(answer())
+    except UsageError:
+        raise
+    except Exception as error:  # each store has errors of its own; their text may have a password in it
+        raise UsageError(f"the store can't be asked ({type(error).__name__}): give one that answers.") from error
     print(json.dumps(report) if options.json else _show_sessions(report))
     return 1 if report.get("ended") == 0 else 0
+
+
+async def _answer(sessions: Sessions, options: argparse.Namespace) -> dict[str, Any]:
+    living = [asdict(session) for session in await sessions.of(options.principal)]
+    if options.end is not None:
+        is_theirs = options.end in [session["key"] for session in living]
+        return {"ended": int(is_theirs and await sessions.end(options.end))}
+    if options.end_all:
+        return {"ended": await sessions.end_all(options.principal)}
+    return {"sessions": living}
 
 
 def _open_store(url: str) -> Any:

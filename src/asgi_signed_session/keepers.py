@@ -49,11 +49,14 @@ class BaseKeeper:
         """
         metadata = record.metadata
         max_age = metadata.get("max_age", self.max_age)
-        if self._lifetime.lifetime is None:
+        lifetime = self._lifetime.lifetime
+        if lifetime is None:
             return metadata, max_age, max_age, record.issued_at
         now = int(self._keyring.read_clock())
         issued_at = record.issued_at or now
-        seconds_left = max(1, (self._lifetime.find_end(metadata, now, issued_at) or 0) - now)
+        seconds_left = max(1, issued_at + lifetime - now)
+        if max_age is not None:
+            seconds_left = min(seconds_left, max_age)
         return {**metadata, "iat": issued_at}, None if max_age is None else seconds_left, seconds_left, issued_at
 
 

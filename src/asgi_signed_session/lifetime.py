@@ -6,7 +6,7 @@ from datetime import timedelta
 from math import inf
 from typing import Literal, TypeAlias
 
-from .record import Metadata, Record
+from .record import Record
 
 _CENTURY = 100 * 365 * 24 * 60 * 60  # seconds; stores have limits of theirs beyond it
 CLOCK_SKEW = 60  # seconds that the clock of another server may be ahead
@@ -52,14 +52,6 @@ class Lifetime:
             return "due" if age > self.refresh_after else "alive"
         # One with a shorter life of its own is signed anew at half of it.
         return "due" if age > min(self.refresh_after, own_max_age // 2) else "alive"
-
-    def find_end(self, metadata: Metadata, signed_at: int, issued_at: int) -> int | None:
-        """When a session signed and issued then is over, in Unix seconds; ``None``: never."""
-        max_age = metadata.get("max_age", self.max_age)
-        if self.lifetime is None:
-            return None if max_age is None else signed_at + max_age
-        end = issued_at + self.lifetime
-        return end if max_age is None else min(end, signed_at + max_age)
 
 
 def explain_end(record: Record, now: int, max_age: int | None, lifetime: int | None = None) -> str | None:

@@ -281,3 +281,28 @@ def test_py_key_value_s_redis_with_a_client_that_does_not_decode_fails_loudly(re
             assert await store.swap(key, OLD, OTHER, ttl=60) == NEW
 
     asyncio.run(main())
+
+
+def test_a_store_that_cannot_be_referred_to_weakly_is_taken_too() -> None:
+    class Slotted:
+        __slots__ = ("bare",)
+
+        def __init__(self) -> None:
+            self.bare = Bare()
+
+        async def get(self, key: str) -> Any:
+            return await self.bare.get(key)
+
+        async def put(self, key: str, value: dict[str, Any], *, ttl: int | None) -> None:
+            await self.bare.put(key, value, ttl=ttl)
+
+        async def delete(self, key: str) -> None:
+            await self.bare.delete(key)
+
+    store = KeyValueStore(Slotted())
+
+    async def main() -> None:
+        assert await store.swap(KEY, None, OLD, ttl=60) is None
+        assert await store.get(KEY) == OLD
+
+    asyncio.run(main())
