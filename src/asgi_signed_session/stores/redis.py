@@ -43,7 +43,8 @@ class RedisStore:
         self._client = client
         self._make_client = _prepare(client, max_connections) if isinstance(client, str) else None
         self._prefix = prefix
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Any] = WeakKeyDictionary()
+        self._max_connections = max_connections
+        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Any, asyncio.Semaphore]] = WeakKeyDictionary()
 
     async def get(self, key: str) -> bytes | None:
         """The record under ``key``."""
@@ -69,20 +70,19 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Closes the connections that were opened for a URL in this event loop."""
-        client = self._clients.pop(asyncio.get_running_loop(), None)
+        client, _ = self._clients.pop(asyncio.get_running_loop(), (None, None))
         if client is not None:
             await client.aclose()
 
     async def _ask(self, *command: Any) -> Any:
-        client = self._client if self._make_client is None else self._find_client(self._make_client)
-        return await client.execute_command(*command, **_RAW)
-
-    def _find_client(self, make_client: Callable[[], Any]) -> Any:
+        if self._make_client is None:
+            return await self._client.execute_command(*command, **_RAW)
         loop = asyncio.get_running_loop()
-        client = self._clients.get(loop)
-        if client is None:
-            client = self._clients[loop] = make_client()
-        return client
+        if loop not in self._clients:
+            self._clients[loop] = self._make_client(), asyncio.Semaphore(self._max_connections)
+        client, free = self._clients[loop]
+        async with free:  # redis-py's own pool that waits takes 20 µs more for each command
+            return await client.execute_command(*command, **_RAW)
 
 
 def _is_client(client: object) -> bool:
@@ -93,11 +93,14 @@ def _is_client(client: object) -> bool:
 
 def _prepare(url: str, max_connections: int) -> Callable[[], Any]:
     """Makes clients for ``url``. Raises ``ValueError`` for one that isn't Redis'."""
-    from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415  # a client of valkey-py needs none of it
+    # A client of valkey-py needs none of it.
+    from redis.asyncio import Redis  # noqa: PLC0415
+    from redis.asyncio.retry import Retry  # noqa: PLC0415
+    from redis.backoff import NoBackoff  # noqa: PLC0415
 
     def make_client() -> Any:
-        pool = BlockingConnectionPool.from_url(url, max_connections=max_connections, timeout=None)
-        return Redis.from_pool(pool)
+        # Once more, at once: a server that was restarted has closed each of the connections.
+        return Redis.from_url(url, max_connections=max_connections, retry=Retry(NoBackoff(), 1))
 
-    BlockingConnectionPool.from_url(url)
+    make_client()
     return make_client
