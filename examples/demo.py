@@ -1,4 +1,4 @@
-"""One page that shows a session living: raw ASGI, no framework, no build step, JavaScript for the websocket alone.
+"""One page that shows a session living: raw ASGI, no framework, no build step, JavaScript where nothing else will do.
 
     python examples/demo.py [--port PORT] [--store STORE] [--https --certfile FILE --keyfile FILE]
 
@@ -6,6 +6,7 @@ The environment holds the key as SESSION_SECRET, and older keys as SESSION_SECRE
 """
 
 import argparse
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ import sys
 from base64 import b64decode
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime, timezone
+from functools import partial
 from html import escape
 from http import HTTPStatus
 from pathlib import Path
@@ -24,8 +26,8 @@ from urllib.parse import parse_qsl
 
 import uvicorn
 
-from asgi_signed_session import CookieTooLargeError, Session, SessionMiddleware
-from asgi_signed_session.stores import SQLiteStore, Store
+from asgi_signed_session import CookieTooLargeError, Session, SessionError, SessionMiddleware
+from asgi_signed_session.stores import Sessions, SQLiteStore, Store, StoredSession
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -42,6 +44,7 @@ LIFETIME = 90 * DAY
 MAX_COOKIE = 4096  # bytes of name, value and attributes that get through everywhere
 MAX_FORM = 64 * 1024  # bytes
 MAX_NAME = 40  # characters
+AT_ONCE = 6  # requests: what a browser sends to one host at a time over HTTP/1.1
 
 Form = dict[str, str]
 
@@ -53,6 +56,7 @@ IN_STORE = "on the server. The cookie carries a signed random id"
 PAGE = Template(Path(__file__).with_suffix(".html").read_text(encoding="utf-8"))
 HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
 # No inline style or script anywhere, so the strictest policy costs nothing.
 POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:;"
@@ -87,11 +91,84 @@ def sign_out(session: Session, _form: Form) -> str:
 
 ACTIONS = {"/name": set_name, "/notes": add_note, "/remember": remember, "/sign-out": sign_out}
 
+
+# What they can do where there is a store, too.
+
+
+async def sign_in(_sessions: Sessions, session: Session, form: Form) -> str:
+    """Believe anyone: this shows a session, and no password."""
+    if name := form.get("principal", "").strip()[:MAX_NAME]:
+        session.principal = session["name"] = name
+    return "/"
+
+
+async def end_device(sessions: Sessions, session: Session, form: Form) -> str:
+    """End one of the visitor's own sessions, and nobody else's."""
+    if form.get("key") in {device.key for device in await list_devices(sessions, session)}:
+        await sessions.end(form["key"])
+    return "/"
+
+
+async def end_other_devices(sessions: Sessions, session: Session, _form: Form) -> str:
+    if session.principal is not None:
+        await sessions.end_all(session.principal, but=session.store_key)
+    return "/"
+
+
+async def arrive(_sessions: Sessions, session: Session, form: Form) -> str:
+    """Put a key in, and answer when the whole batch has done so: none of them sees what another has put in."""
+    batch, number = form.get("batch", ""), form.get("number", "")
+    if number not in map(str, range(AT_ONCE)) or len(batch) > MAX_NAME:
+        raise HTTPError(HTTPStatus.BAD_REQUEST)
+    if not session:  # each would begin one, with a cookie of its own
+        raise HTTPError(HTTPStatus.CONFLICT)
+    session.setdefault("arrived", {})[number] = batch
+    await wait_for_the_others(batch)
+    return "/arrived"
+
+
+ACTIONS_WITH_STORE = {
+    "/sign-in": sign_in,
+    "/devices/end": end_device,
+    "/devices/end-others": end_other_devices,
+    "/at-once": arrive,
+}
+
+
+class Batch:
+    def __init__(self) -> None:
+        self.missing = AT_ONCE
+        self.complete = asyncio.Event()
+
+
+batches: dict[str, Batch] = {}
+
+
+async def wait_for_the_others(name: str) -> None:
+    """Wait until all requests of a batch are here, or for a second."""
+    batch = batches.setdefault(name, Batch())
+    batch.missing -= 1
+    if batch.missing == 0:
+        batch.complete.set()
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(batch.complete.wait(), timeout=1)
+    batches.pop(name, None)
+
+
+async def list_devices(sessions: Sessions | None, session: Session) -> list[StoredSession]:
+    """List the sessions of whom this one belongs to."""
+    if sessions is None or session.principal is None:
+        return []
+    return await sessions.of(session.principal)
+
+
 # These read the session without counting a visit, so they set no cookie.
 NOTICES = {
     "/signed-out": "Signed out. The session is empty and the browser has dropped its cookie."
     ' <a href="/">Start a new one</a>',
     "/too-large": "That does not fit: a browser keeps 4096 bytes per cookie, so the change was refused"
+    " and the session is as it was.",
+    "/too-much": "That does not fit: a session in the store may have 64 kB, so the change was refused"
     " and the session is as it was.",
 }
 
@@ -112,33 +189,34 @@ class HTTPError(Exception):
         self.headers = headers
 
 
-async def demo(scope: Scope, receive: Receive, send: Send) -> None:
+async def demo(sessions: Sessions | None, scope: Scope, receive: Receive, send: Send) -> None:
+    """``sessions`` are those in the store, where there is one."""
     if scope["type"] == "http":
-        await answer(scope, receive, send)
+        await answer(sessions, scope, receive, send)
     elif scope["type"] == "websocket":
-        await shake_hands(scope, receive, send)
+        await shake_hands(sessions, scope, receive, send)
     elif scope["type"] == "lifespan":
         await live(receive, send)
     else:
         raise NotImplementedError(scope["type"])
 
 
-async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+async def answer(sessions: Sessions | None, scope: Scope, receive: Receive, send: Send) -> None:
     try:
-        check_method(scope)
-        await route(scope, receive, send)
+        check_method(sessions, scope)
+        await route(sessions, scope, receive, send)
     except HTTPError as error:
         await respond(send, f"{error}\n".encode(), TEXT, *error.headers, status=error.status)
-    except CookieTooLargeError as error:
+    except SessionError as error:
         # It is raised before anything is sent, so another response can go out. The browser keeps the cookie it has.
         print(error, file=sys.stderr)
-        await redirect(send, "/too-large")
+        await redirect(send, "/too-large" if isinstance(error, CookieTooLargeError) else "/too-much")
 
 
-def check_method(scope: Scope) -> None:
-    if scope["path"] in ACTIONS:
+def check_method(sessions: Sessions | None, scope: Scope) -> None:
+    if scope["path"] in (ACTIONS if sessions is None else {**ACTIONS, **ACTIONS_WITH_STORE}):
         allowed = ["POST"]
-    elif scope["path"] in {"/", *NOTICES, *FILES}:
+    elif scope["path"] in {"/", *NOTICES, *FILES} or (sessions is not None and scope["path"] == "/arrived"):
         allowed = ["GET", "HEAD"]
     else:
         raise HTTPError(HTTPStatus.NOT_FOUND)
@@ -146,7 +224,7 @@ def check_method(scope: Scope) -> None:
         raise HTTPError(HTTPStatus.METHOD_NOT_ALLOWED, (b"allow", ", ".join(allowed).encode()))
 
 
-async def route(scope: Scope, receive: Receive, send: Send) -> None:
+async def route(sessions: Sessions | None, scope: Scope, receive: Receive, send: Send) -> None:
     path: str = scope["path"]
     session: Session = scope["session"]
     if path in FILES:
@@ -154,11 +232,16 @@ async def route(scope: Scope, receive: Receive, send: Send) -> None:
     elif path in ACTIONS:
         form = await read_form(receive)
         await redirect(send, ACTIONS[path](session, form))
-    elif path in NOTICES:
-        await respond(send, render_page(scope, NOTICES[path]), HTML)
+    elif sessions is not None and path in ACTIONS_WITH_STORE:
+        form = await read_form(receive)
+        await redirect(send, await ACTIONS_WITH_STORE[path](sessions, session, form))
+    elif path == "/arrived":
+        await respond(send, json.dumps(session.get("arrived", {})).encode(), JSON)
     else:
-        session["visits"] = session.get("visits", 0) + 1
-        await respond(send, render_page(scope), HTML)
+        if path == "/":
+            session["visits"] = session.get("visits", 0) + 1
+        devices = await list_devices(sessions, session)
+        await respond(send, render_page(scope, devices, NOTICES.get(path, "")), HTML)
 
 
 async def read_form(receive: Receive) -> Form:
@@ -192,7 +275,7 @@ async def redirect(send: Send, location: str) -> None:
     await respond(send, b"", TEXT, (b"location", location.encode()), status=HTTPStatus.SEE_OTHER)
 
 
-async def shake_hands(scope: Scope, receive: Receive, send: Send) -> None:
+async def shake_hands(sessions: Sessions | None, scope: Scope, receive: Receive, send: Send) -> None:
     """Count the handshake before it is accepted: the answer to it carries the new cookie."""
     await receive()
     session: Session = scope["session"]
@@ -201,9 +284,22 @@ async def shake_hands(scope: Scope, receive: Receive, send: Send) -> None:
             session["handshakes"] = session.get("handshakes", 0) + 1
             await send({"type": "websocket.accept"})
             await send({"type": "websocket.send", "text": json.dumps(session)})
-    except CookieTooLargeError as error:
+            if sessions is not None:
+                await watch(session, receive, send)
+                return
+    except SessionError as error:
         print(error, file=sys.stderr)
     await send({"type": "websocket.close"})  # where it hasn't been accepted, this refuses it
+
+
+async def watch(session: Session, receive: Receive, send: Send) -> None:
+    """Close the websocket when the session is ended elsewhere. Each message that comes has the store asked."""
+    while (await receive())["type"] == "websocket.receive":
+        await session.load()
+        if session.rejected is not None:
+            change = "Signed in anew" if session.rejected == "superseded" else "Signed out"
+            await send({"type": "websocket.close", "reason": f"{change} elsewhere."})
+            return
 
 
 async def live(receive: Receive, send: Send) -> None:
@@ -215,13 +311,16 @@ async def live(receive: Receive, send: Send) -> None:
 # The page. Whatever a visitor gave goes through escape().
 
 
-def render_page(scope: Scope, notice: str = "") -> bytes:
+def render_page(scope: Scope, devices: list[StoredSession], notice: str = "") -> bytes:
     session: Session = scope["session"]
-    if session.rejected:
+    if session.rejected == "expired" and session.store_key is not None:
+        notice = notice or "Signed out elsewhere, or expired: this is a new session."
+    elif session.rejected:
         notice = notice or f"The cookie that came was not used ({session.rejected}), so this is a new session."
     name = escape(session.get("name", ""))
     page = PAGE.substitute(
-        render_cookie(find_cookie(scope) or "", session.store_key),
+        render_cookie(find_cookie(scope) or "", session.store_key)
+        | render_devices(devices, session.principal, session.store_key),
         notice=notice,
         name=name,
         greeting=f"Hello, {name or 'stranger'}",
@@ -237,6 +336,28 @@ def render_page(scope: Scope, notice: str = "") -> bytes:
 
 def render_notes(notes: list[str]) -> str:
     return "".join(f"<li>{escape(note)}</li>" for note in notes) or '<li class="none">Nothing yet.</li>'
+
+
+def render_devices(devices: list[StoredSession], principal: str | None, this_one: str | None) -> dict[str, object]:
+    return {
+        "hidden_without_store": "hidden" if this_one is None else "",
+        "hidden_signed_in": "" if principal is None else "hidden",
+        "hidden_signed_out": "hidden" if principal is None else "",
+        "principal": escape(principal or ""),
+        "devices": "".join(render_device(device, device.key == this_one) for device in devices),
+    }
+
+
+def render_device(device: StoredSession, is_this_one: bool) -> str:
+    name = device.key[:8]
+    end = (
+        '<form method="post" action="/devices/end">'
+        f'<input type="hidden" name="key" value="{device.key}"><button aria-label="End {name}">End</button></form>'
+    )
+    return (
+        f'<li class="device"><span><code>{name}</code> since {render_time(device.issued_at)}</span>'
+        f"{'<strong>This one</strong>' if is_this_one else end}</li>"
+    )
 
 
 def find_cookie(scope: Scope) -> str | None:
@@ -310,7 +431,9 @@ def create_app(store: Store | None = None) -> SessionMiddleware:
         )
         secret = secrets.token_urlsafe(32)
     fallbacks = os.environ.get("SESSION_SECRET_FALLBACKS", "").split()
-    return SessionMiddleware(demo, secret, COOKIE, max_age=None, lifetime=LIFETIME, fallbacks=fallbacks, store=store)
+    sessions = None if store is None else Sessions(store, secret, COOKIE, fallbacks=fallbacks)
+    app = partial(demo, sessions)
+    return SessionMiddleware(app, secret, COOKIE, max_age=None, lifetime=LIFETIME, fallbacks=fallbacks, store=store)
 
 
 def open_store(where: str) -> Store:

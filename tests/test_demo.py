@@ -8,6 +8,9 @@ import socket
 import subprocess
 import sys
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from html import unescape
 from http import HTTPStatus
 from pathlib import Path
@@ -15,16 +18,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import ClientConnection, connect
 
 from asgi_signed_session import SessionSigner
 
-from .daemons import DEADLINE
+from .daemons import DEADLINE, has_redis, redis
 from .records import key_of, read_id
 from .servers import ROOT, Server, browse, running, shake_hands
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from contextlib import AbstractContextManager
+
+    OpenDevice = Callable[..., httpx.Client]
 
 KEY = "the key of the demo's tests"
 OLD_KEY = "the-key-that-was-before-it"  # no space: fallbacks are separated by it
@@ -239,6 +246,11 @@ def test_the_demo_shows_any_cookie_without_harm(demo: Server, payload: bytes, in
         ("POST /notes", "note=" + "x" * 65536, 413, None),
         ("POST /notes", "note=bread&" * 11, 400, None),  # more fields than any form here has
         ("POST /notes", "note=\xff", 400, None),
+        ("POST /sign-in", "principal=ada", 404, None),  # this and what follows want a store
+        ("POST /devices/end", "key=" + "0" * 64, 404, None),
+        ("POST /devices/end-others", "", 404, None),
+        ("POST /at-once", "batch=one&number=0", 404, None),
+        ("GET /arrived", "", 404, None),
     ],
 )
 def test_the_demo_refuses_what_it_has_no_answer_to(
@@ -292,6 +304,245 @@ def test_the_demos_sessions_in_a_file_outlive_a_restart(tmp_path: Path) -> None:
     assert read_page(page).visits == 2
     key = key_of(read_id(cookie, key=KEY))
     assert find_all('<pre id="inside">(.*?)</pre>', page) == [f"a random id; the store has the data under\n{key}"]
+
+
+# With a store: the sessions of whoever is signed in, and requests at the same time.
+
+
+@pytest.fixture(scope="module", params=["sqlite", "redis"])
+def demo_with_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    if request.param == "redis" and not has_redis():
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path_factory.mktemp("store")
+    with ExitStack() as stack:
+        store = f"sqlite:{folder}/sessions.db"
+        if request.param == "redis":
+            pytest.importorskip("redis", reason="redis is not installed")
+            store = stack.enter_context(redis(folder)).url
+        server = stack.enter_context(run_demo(KEY, f"--store={store}"))
+        yield server
+    assert "Traceback" not in server.said
+
+
+@pytest.fixture
+def open_device(demo_with_store: Server) -> Generator[OpenDevice]:
+    """Opens one browser more, and signs in: ``open_device("ada")``."""
+    with ExitStack() as stack:
+
+        def open_one(principal: str = "") -> httpx.Client:
+            device = stack.enter_context(browse(demo_with_store))
+            device.get("/")
+            if principal:
+                device.post("/sign-in", data={"principal": principal})
+            return device
+
+        yield open_one
+
+
+def key_in(device: httpx.Client) -> str:
+    return key_of(read_id(device.cookies["session"], key=KEY))
+
+
+def list_devices(device: httpx.Client) -> dict[str, str]:
+    """What the page says of each session of whom this one belongs to."""
+    response = device.get("/")
+    names = find_all('<li class="device"><span><code>(.*?)</code> since ', response)
+    return dict(zip(names, find_all('<li class="device">.*?</span>(.*?)</li>', response), strict=True))
+
+
+def is_signed_in(device: httpx.Client) -> bool:
+    """Whether the page shows the form to sign in, or what comes after it."""
+    page = device.get("/").text
+    after = '<div class="devices" >' in page
+    assert after != ('<form method="post" action="/sign-in" >' in page)
+    return after
+
+
+def test_the_demo_without_a_store_shows_no_devices(browser: httpx.Client) -> None:
+    page = browser.get("/").text
+
+    assert '<section class="wide" aria-labelledby="devices-title" hidden>' in page
+    assert '<section class="wide" aria-labelledby="at-once-title" hidden>' in page
+
+
+def test_signing_in_to_the_demo_gives_a_new_id_and_keeps_what_was_there(open_device: OpenDevice) -> None:
+    device = open_device()
+    submit(device, "/notes", note="bread")
+    before = device.cookies["session"]
+
+    page = submit(device, "/sign-in", principal=" ada ")
+
+    assert page == Page("Hello, ada", visits=3, notes=["bread"], handshakes=0)
+    assert read_id(device.cookies["session"], key=KEY) != read_id(before, key=KEY)
+    assert is_signed_in(device)
+
+
+def test_the_demo_escapes_whom_a_visitor_signs_in_as(open_device: OpenDevice) -> None:
+    page = open_device('<script>"Eve"&').get("/").text
+
+    assert '<strong id="signed-in">&lt;script&gt;&quot;Eve&quot;&amp;</strong>' in page
+    assert "<script>" not in page
+
+
+def test_the_demo_signs_nobody_in_without_a_name(open_device: OpenDevice) -> None:
+    device = open_device()
+    device.post("/sign-in", data={"principal": " "})
+
+    assert not is_signed_in(device)
+
+
+def test_the_demo_lists_the_devices_of_whoever_is_signed_in(open_device: OpenDevice) -> None:
+    phone, laptop = open_device("bea"), open_device("bea")
+    open_device("another")
+    open_device()
+
+    assert list_devices(phone) == {key_in(phone)[:8]: "This one", key_in(laptop)[:8]: "End"}
+    assert list_devices(laptop) == {key_in(phone)[:8]: "End", key_in(laptop)[:8]: "This one"}
+
+
+def test_a_visitor_to_the_demo_ends_one_of_their_devices(open_device: OpenDevice) -> None:
+    phone, laptop, lost = open_device("cleo"), open_device("cleo"), open_device("cleo")
+    key = key_in(lost)
+    assert f'<input type="hidden" name="key" value="{key}">' in phone.get("/").text
+
+    response = phone.post("/devices/end", data={"key": key})
+
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert read_page(lost.get("/")) == Page(
+        "Hello, stranger", 1, [], 0, notice="Signed out elsewhere, or expired: this is a new session."
+    )
+    assert not is_signed_in(lost)
+    assert list_devices(laptop) == {key_in(phone)[:8]: "End", key_in(laptop)[:8]: "This one"}
+
+
+def test_a_visitor_to_the_demo_ends_all_devices_but_this_one(open_device: OpenDevice) -> None:
+    phone, *others = [open_device("dora") for _ in range(3)]
+    another = open_device("another")
+
+    response = phone.post("/devices/end-others")
+
+    assert (response.status_code, response.headers["location"]) == (303, "/")
+    assert list_devices(phone) == {key_in(phone)[:8]: "This one"}
+    assert [is_signed_in(device) for device in others] == [False, False]
+    assert is_signed_in(another)
+
+
+@pytest.mark.parametrize("principal", ["mallory", ""])
+def test_nobody_ends_another_visitors_session_in_the_demo(principal: str, open_device: OpenDevice) -> None:
+    victim, mallory, stranger = open_device("finn"), open_device(principal), open_device()
+
+    for key in (key_in(victim), key_in(stranger), "", "finn"):
+        mallory.post("/devices/end", data={"key": key})
+    mallory.post("/devices/end-others")
+
+    assert is_signed_in(victim)
+    assert read_page(stranger.get("/")).visits == 2
+
+
+def test_a_visitor_who_signs_out_of_the_demo_is_in_no_list(open_device: OpenDevice) -> None:
+    phone, laptop = open_device("gus"), open_device("gus")
+
+    laptop.post("/sign-out")
+
+    assert list_devices(phone) == {key_in(phone)[:8]: "This one"}
+
+
+def put_in(device: httpx.Client, batch: str, number: int) -> httpx.Response:
+    return device.post("/at-once", data={"batch": batch, "number": number})
+
+
+def test_six_requests_at_once_are_all_in_the_demos_session(open_device: OpenDevice) -> None:
+    device = open_device()
+    for batch in ("one", "two"):
+        with ThreadPoolExecutor(6) as pool:
+            responses = list(pool.map(partial(put_in, device, batch), range(6)))
+
+        assert {(response.status_code, response.headers["location"]) for response in responses} == {(303, "/arrived")}
+        assert device.get("/arrived").json() == dict.fromkeys("012345", batch)
+
+
+def test_the_demo_holds_a_request_for_a_second_where_the_others_do_not_come(open_device: OpenDevice) -> None:
+    device = open_device()
+
+    response = put_in(device, "alone", 5)
+
+    assert response.elapsed.total_seconds() >= 1
+    assert device.get("/arrived").json() == {"5": "alone"}
+
+
+@pytest.mark.parametrize(
+    ("request_line", "content", "status"),
+    [
+        ("POST /at-once", "batch=one&number=6", 400),
+        ("POST /at-once", "batch=one", 400),
+        ("POST /at-once", f"batch={'x' * 41}&number=0", 400),
+        ("POST /at-once", "batch=one&number=0", 409),  # the client has no session that the six could share
+        ("GET /sign-in", "", 405),
+        ("POST /arrived", "", 405),
+    ],
+)
+def test_the_demo_with_a_store_refuses_what_it_has_no_answer_to(
+    demo_with_store: Server, request_line: str, content: str, status: int
+) -> None:
+    with browse(demo_with_store) as client:
+        response = client.request(*request_line.split(), content=content)
+
+    assert response.status_code == status
+    assert response.headers.get_list("set-cookie") == []
+
+
+def test_a_note_too_large_for_the_store_is_refused_kindly(open_device: OpenDevice) -> None:
+    device = open_device()
+
+    response = device.post("/notes", data={"note": "x" * 65520})
+
+    assert (response.status_code, response.headers["location"]) == (303, "/too-much")
+    assert read_page(device.get("/too-much")).notice.startswith("That does not fit: a session in the store may have")
+    assert read_page(device.get("/")) == Page("Hello, stranger", visits=2, notes=[], handshakes=0)
+
+
+@contextmanager
+def open_websocket(device: httpx.Client) -> Generator[ClientConnection]:
+    """Open the page's websocket, which the demo keeps open where it has a store."""
+    cookies = {"Cookie": f"session={device.cookies['session']}"}
+    url = str(device.base_url.copy_with(scheme="ws", path="/ws"))
+    with connect(url, additional_headers=cookies, open_timeout=DEADLINE, proxy=None) as websocket:
+        assert json.loads(websocket.recv(timeout=DEADLINE))["handshakes"] == 1
+        yield websocket
+
+
+def end_elsewhere(device: httpx.Client, open_device: OpenDevice) -> None:
+    open_device("hal").post("/devices/end", data={"key": key_in(device)})
+
+
+def sign_in_anew(device: httpx.Client, open_device: OpenDevice) -> None:
+    device.post("/sign-in", data={"principal": "hal's sister"})
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"), [(end_elsewhere, "Signed out elsewhere."), (sign_in_anew, "Signed in anew elsewhere.")]
+)
+def test_the_demos_open_websocket_sees_the_end_of_its_session(
+    change: Callable[..., None], reason: str, open_device: OpenDevice
+) -> None:
+    device = open_device("hal")
+    with open_websocket(device) as websocket:
+        websocket.send("Still there?")
+        with pytest.raises(TimeoutError):
+            websocket.recv(timeout=0.2)
+
+        change(device, open_device)
+        websocket.send("Still there?")
+
+        with pytest.raises(ConnectionClosedOK):
+            websocket.recv(timeout=DEADLINE)
+        assert websocket.close_reason == reason
+
+
+def test_a_visitor_may_leave_a_websocket_that_the_demo_keeps_open(open_device: OpenDevice) -> None:
+    device = open_device()
+
+    assert [shake_hands(device).message for _ in range(2)] == [{"visits": 1, "handshakes": n} for n in (1, 2)]
 
 
 def test_the_demo_says_which_stores_it_knows() -> None:

@@ -400,6 +400,28 @@ def test_renewals_of_one_user_at_the_same_time_are_merged() -> None:
     assert find(browser, store)[0] == "superseded"  # the answer that has the new cookie is the other one
 
 
+def test_both_of_two_sign_ins_at_the_same_time_keep_what_the_visitor_had_put_in(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A double click on "Sign in"."""
+
+    def sign_in_by_form(session: Session) -> None:
+        sign_in(session)
+        session["name"] = "Ada"
+
+    browser, other, store = meet(sign_in_by_form, sign_in_by_form, begin=add("tea"))
+
+    assert find(browser, store) == find(other, store) == [None, "ada", {"cart": ["tea"], "name": "Ada"}]
+    assert browser.cookies != other.cookies
+    assert caplog.records == []
+
+
+def test_what_was_signed_out_meanwhile_does_not_come_back_with_a_sign_in() -> None:
+    browser, _, store = meet(sign_in, lambda session: session.clear(), begin=add("tea"))
+
+    assert find(browser, store) == [None, "ada", {}]
+
+
 def test_what_a_session_that_is_begun_anew_beside_another_leaves_behind_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

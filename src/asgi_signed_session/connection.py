@@ -409,7 +409,7 @@ class StoredConnection(Connection):
         record, wishes = session._take()
         if record.place is None and session.store_key is not None:
             record, wishes = session._take()  # with the id that it has now: a second try writes over the first
-        set_cookie = None
+        before = set_cookie = None
         try:
             if owed == "delete" or session._is_over():
                 record, set_cookie = await keeper.drop(wishes, record, self._is_secure())

@@ -443,7 +443,7 @@ class UnreadSession(Session):
     def _load(self, record: Record) -> None:
         """Has it be read from ``record``, now."""
         self._source = record
-        self.__class__ = UnreadSession
+        self.__class__ = UnreadSession  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
         self.mark_accessed()
 
     def mark_accessed(self) -> None:

@@ -364,6 +364,8 @@ class StoreKeeper(BaseKeeper):
 
     def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
         """What signs in has a session of its own, with what this request has put in and nothing of before."""
+        if why_ended == _RENEWED and wishes.principal and not wishes.ended and "principal" not in record.metadata:
+            return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
         if wishes.renewed:
             anew = replace(record, place=None, metadata=NO_METADATA, without=record.payload or record.without)
             own = self._read(attempt.record.payload, anew.without)

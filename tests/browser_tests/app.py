@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 from urllib.parse import unquote
 
 from asgi_signed_session import SessionMiddleware
+from asgi_signed_session.stores import MemoryStore
 
 from ..apps import app_that
 from ..conftest import KEY
@@ -45,7 +48,37 @@ def act(scope: Any) -> dict[str, Any]:
     return dict(session)
 
 
+PASSWORD_CHECK = 0.12  # seconds
+LOGIN_PAGE = b'<!doctype html><form method="post" action="login"><button>Sign in</button></form>'
+
+logins: list[str | None] = []  # whose session each had come with
+clicked_twice = asyncio.Event()
+
+
+async def log_in_slowly(scope: Any, receive: Any, send: Any) -> None:
+    """Signs in where the page's form is sent, and takes its time: on a slow machine, until the second click is here."""
+    session = scope["session"]
+    status, headers, body = 200, [(b"content-type", b"text/html")], LOGIN_PAGE
+    if scope["method"] == "POST":
+        logins.append(session.principal)
+        if len(logins) == 2:
+            clicked_twice.set()
+        await asyncio.sleep(PASSWORD_CHECK)
+        await clicked_twice.wait()
+        session.principal = "ada"
+        status, headers, body = 303, [(b"location", b"whoami")], b""
+    elif scope["path"].endswith("/whoami"):
+        body = json.dumps([session.principal, logins]).encode()
+    else:
+        session["cart"] = ["tea"]
+        logins.clear()
+        clicked_twice.clear()
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 APPS = {name: SessionMiddleware(app_that(act), KEY, **options) for name, options in OPTIONS.items()}
+APPS["slow-login"] = SessionMiddleware(log_in_slowly, KEY, store=MemoryStore())
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

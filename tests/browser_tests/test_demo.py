@@ -10,6 +10,7 @@ import pytest
 
 from asgi_signed_session import SessionSigner
 
+from ..daemons import DEADLINE
 from ..servers import Server, running
 from ..test_demo import KEY, OLD_KEY, SIGNER
 from .conftest import read_jar
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     RunDemo = Callable[..., AbstractContextManager[Server]]
 
 
+END = re.compile("^End [0-9a-f]{8}$")
+
+
 class Seen(NamedTuple):
     """What a person sees of their session."""
 
@@ -37,6 +41,8 @@ class Seen(NamedTuple):
 
 # What the scheme makes no difference to.
 on_http = pytest.mark.parametrize("run_demo", ["http"], indirect=True)
+with_store = pytest.mark.parametrize("run_demo", ["store"], indirect=True)
+with_store_or_without = pytest.mark.parametrize("run_demo", ["http", "store"], indirect=True)
 
 
 def look(page: Page) -> Seen:
@@ -70,7 +76,24 @@ def open_a_websocket(page: Page) -> None:
 
 
 def sign_out(page: Page) -> None:
-    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.get_by_label("Sign in as").fill(name)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.locator("#devices").wait_for()
+
+
+def end(page: Page, name: str | re.Pattern[str]) -> None:
+    with page.expect_navigation():
+        page.get_by_role("button", name=name).click()
+
+
+def list_devices(page: Page) -> list[str]:
+    """What stands after each: its button, or that it is this one."""
+    page.reload()
+    return page.locator(".device > :last-child").all_inner_texts()
 
 
 def read_cookie(person: BrowserContext) -> Any:
@@ -80,13 +103,19 @@ def read_cookie(person: BrowserContext) -> Any:
 
 
 @pytest.fixture(scope="module", params=["http", "https"])
-def run_demo(request: pytest.FixtureRequest, certificate: Certificate) -> RunDemo:
+def run_demo(
+    request: pytest.FixtureRequest, certificate: Certificate, tmp_path_factory: pytest.TempPathFactory
+) -> RunDemo:
     """Runs the demo: ``run_demo(KEY, fallbacks=OLD_KEY, port=port)``."""
-    tls = ("--https", f"--certfile={certificate.certfile}", f"--keyfile={certificate.keyfile}")
+    options = {
+        "http": (),
+        "https": ("--https", f"--certfile={certificate.certfile}", f"--keyfile={certificate.keyfile}"),
+        "store": (f"--store=sqlite:{tmp_path_factory.mktemp('store')}/sessions.db",),
+    }
 
     @contextmanager
     def run(key: str = KEY, *, fallbacks: str = "", port: int = 0) -> Generator[Server]:
-        arguments = ("examples/demo.py", f"--port={port}", *(tls if request.param == "https" else ()))
+        arguments = ("examples/demo.py", f"--port={port}", *options[request.param])
         with running(*arguments, SESSION_SECRET=key, SESSION_SECRET_FALLBACKS=fallbacks) as server:
             yield server
 
@@ -254,6 +283,55 @@ def test_a_note_too_large_is_refused_and_the_session_stays(demo: Server, page: P
     assert look(page) == Seen("Hello, stranger", 2, ["tea"], 0)
 
 
+# With a store.
+
+
+@with_store
+def test_six_requests_at_once_are_all_in_the_session(demo: Server, page: Page) -> None:
+    page.goto(demo.url)
+    for _ in range(2):  # the second time the same keys are there
+        with page.expect_response("**/arrived", timeout=DEADLINE * 1000):
+            page.get_by_role("button", name="Send six requests at once").click()
+        page.locator("#send:enabled").wait_for()
+
+        assert page.inner_text("#arrived") == "6 of 6 are in the session."
+
+
+@with_store
+def test_a_person_ends_another_of_their_devices(demo: Server, page: Page, open_private: Callable[..., Page]) -> None:
+    other = open_private()
+    for device in (page, other):
+        device.goto(demo.url)
+        sign_in(device, "Ada <b>")
+    assert sorted(list_devices(page)) == sorted(list_devices(other)) == ["End", "This one"]
+    assert page.inner_text("#signed-in") == "Ada <b>"
+
+    end(page, END)
+
+    assert list_devices(page) == ["This one"]
+    other.reload()
+    assert other.inner_text(".notice") == "Signed out elsewhere, or expired: this is a new session."
+    assert look(other) == Seen("Hello, stranger", 1, [], 0)
+    assert other.get_by_label("Sign in as").is_visible()
+
+
+@with_store
+def test_an_open_websocket_says_that_its_session_was_ended_elsewhere(
+    demo: Server, page: Page, open_private: Callable[..., Page]
+) -> None:
+    other = open_private()
+    for device in (page, other):
+        device.goto(demo.url)
+        sign_in(device, "Bea")
+    open_a_websocket(other)
+
+    end(page, "Sign out everywhere else")
+
+    other.get_by_text("Signed out elsewhere.", exact=True).wait_for()
+    assert other.get_by_role("button", name="Open a websocket").is_enabled()
+    assert list_devices(page) == ["This one"]
+
+
 # The page itself.
 
 
@@ -275,11 +353,35 @@ def test_all_but_the_websocket_works_without_javascript(demo: Server, open_priva
     assert look(page) == Seen("Hello, stranger", 0, [], 0)
 
 
-@on_http
+@with_store
+def test_without_javascript_a_person_has_their_devices_all_the_same(
+    demo: Server, open_private: Callable[..., Page]
+) -> None:
+    page, other = [open_private(java_script_enabled=False) for _ in range(2)]
+    for device in (page, other):
+        device.goto(demo.url)
+        sign_in(device, "Cleo")
+    page.reload()
+    end(page, END)
+
+    assert list_devices(page) == ["This one"]
+    assert list_devices(other) == []
+    assert page.get_by_text("This part needs JavaScript, too.").is_visible()
+    assert page.get_by_role("button", name="Send six requests at once").count() == 0
+
+
+@with_store_or_without
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_nothing_sticks_out_of_the_page_however_narrow(width: int, demo: Server, page: Page) -> None:
+def test_nothing_sticks_out_of_the_page_however_narrow(
+    width: int, demo: Server, page: Page, open_private: Callable[..., Page]
+) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.goto(demo.url)
+    if page.get_by_label("Sign in as").is_visible():
+        other = open_private()
+        other.goto(demo.url)
+        sign_in(other, "W" * 40)
+        sign_in(page, "W" * 40)
     save_name(page, "W" * 40)
     add_note(page, "w" * 400)
     page.reload()
@@ -311,11 +413,13 @@ CONTRASTS = """() => {
 }"""
 
 
-@on_http
+@with_store_or_without
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_text_stands_out_from_its_ground(scheme: Any, demo: Server, page: Page) -> None:
     page.emulate_media(color_scheme=scheme)
     page.goto(demo.url)
+    if page.get_by_label("Sign in as").is_visible():
+        sign_in(page, "Dora")
     add_note(page, "tea")
     page.goto(f"{demo.url}/too-large")
 
@@ -325,13 +429,16 @@ def test_every_text_stands_out_from_its_ground(scheme: Any, demo: Server, page: 
     assert {text: contrast for text, contrast in contrasts if contrast < 4.5} == {}  # WCAG 2.2, 1.4.3
 
 
+def list_controls(page: Page) -> list[tuple[str, str]]:
+    """Everything to press or fill in, and its name."""
+    return re.findall(r"- (button|textbox|checkbox|link)(?: \"(.*?)\")?", page.locator("body").aria_snapshot())
+
+
 @on_http
 def test_everything_to_press_or_fill_in_has_a_name_of_its_own(demo: Server, page: Page) -> None:
     page.goto(demo.url)
 
-    tree = page.locator("body").aria_snapshot()
-
-    assert re.findall(r"- (button|textbox|checkbox|link)(?: \"(.*?)\")?", tree) == [
+    assert list_controls(page) == [
         ("textbox", "Your name"),
         ("button", "Save name"),
         ("textbox", "Another note"),
@@ -342,3 +449,21 @@ def test_everything_to_press_or_fill_in_has_a_name_of_its_own(demo: Server, page
         ("button", "Sign out"),
         ("link", "next visit"),
     ]
+
+
+@with_store
+def test_everything_to_press_about_devices_has_a_name_of_its_own(
+    demo: Server, page: Page, open_private: Callable[..., Page]
+) -> None:
+    page.goto(demo.url)
+    before = list_controls(page)[-4:]
+    others = [open_private() for _ in range(2)]
+    for device in (*others, page):
+        device.goto(demo.url)
+        sign_in(device, "Finn")
+    *_, one, other, everywhere, _, _ = list_controls(page)
+
+    assert before[:3] == [("textbox", "Sign in as"), ("button", "Sign in"), ("button", "Send six requests at once")]
+    assert everywhere == ("button", "Sign out everywhere else")
+    assert all(END.match(name) for _, name in (one, other))
+    assert one != other

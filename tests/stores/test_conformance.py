@@ -20,7 +20,6 @@ from typing import Any
 import anyio
 import pytest
 import redis.asyncio
-import redis.exceptions
 from anyio.lowlevel import checkpoint
 
 from asgi_signed_session.stores import KeyValueStore, MemoryStore, RedisStore, SQLiteStore, Store, conformance
@@ -664,7 +663,7 @@ def test_a_store_may_take_longer_than_the_checks_wait_before_they_cancel(monkeyp
 
 def test_a_store_needs_no_get_now() -> None:
     class Waits(Sound):
-        get_now = None  # type: ignore[assignment]
+        get_now: Any = None
 
     asyncio.run(get_now_answers_as_get_does(Waits()))
 

@@ -138,7 +138,7 @@ def test_what_is_neither_client_nor_url_is_refused(wrong: Any) -> None:
 
 def test_a_prefix_that_is_no_text_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^prefix=b'x' must be a str.$"):
-        RedisStore("redis://127.0.0.1", prefix=b"x")  # type: ignore[arg-type]
+        RedisStore("redis://127.0.0.1", prefix=b"x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 @pytest.mark.parametrize("wrong", ["", "127.0.0.1:6379", "http://127.0.0.1", "memcached://:password@127.0.0.1"])

@@ -425,7 +425,7 @@ def test_the_engine_stays_the_apps(run: Run, table: str) -> None:
         assert [name for name in dir(store) if "close" in name or "dispose" in name] == []
         del store
         assert engine.pool is pool  # dispose() makes another
-        assert pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert pool.checkedout() == 0  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
     run(main)
 

@@ -78,10 +78,9 @@ class PostgresStore:
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
         """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
-        values = key, record, ttl
-        query = (self._add, *values) if expected is None else (self._replace, *values, expected[:MAC])
+        sql, more = (self._add, ()) if expected is None else (self._replace, (expected[:MAC],))
         # Refused, though what was there is what is expected: another was faster, and has written since.
-        while (there := await self._ask(*query)) == (expected or b""):
+        while (there := await self._ask(sql, key, record, ttl, *more)) == (expected or b""):
             continue
         self._writes += 1
         if self._writes % SWEEP_EACH == 0:

@@ -40,7 +40,7 @@ class RedisStore:
             )
         if not isinstance(prefix, str):
             raise TypeError(f"prefix={prefix!r} must be a str.")
-        self._client = client
+        self._client: Any = client
         self._make_client = _prepare(client, max_connections) if isinstance(client, str) else None
         self._prefix = prefix
         self._max_connections = max_connections
