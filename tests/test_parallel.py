@@ -238,7 +238,9 @@ class Warnings(logging.Handler):
 def check_step(step: Step, request: Request) -> None:
     """What a swap leaves of what was there: all but what this request has changed."""
     assert step.after is not None
-    before, after = dict(step.before or {}), dict(step.after)
+    if step.before is None:  # a sign-in takes along what was nobody's
+        return
+    before, after = dict(step.before), dict(step.after)
     for content in (before, after):
         content.pop("$session", None)
     if not request.has_ended:
