@@ -173,7 +173,7 @@ class StoreKeeper(BaseKeeper):
             return NO_CONTENT, REJECTED["malformed"]
         if end is not None and int(self._keyring.read_clock()) > end:
             return NO_CONTENT, REJECTED["expired"]
-        if proof != place.proof and not _is_same_principal(record, now_there):
+        if proof != place.proof and not (_is_of_one_line(record, now_there) and _is_same_principal(record, now_there)):
             return NO_CONTENT, REJECTED["superseded"]
         place = Place(place.id, proof, end, stored, payload)
         found = replace(now_there, content=NO_CONTENT, signed_at=record.signed_at, place=place, without=record.without)
@@ -356,7 +356,10 @@ class StoreKeeper(BaseKeeper):
         if place is None:  # our own, of a try that failed after it had held: nobody else knows of it
             return replace(record, place=Place(attempt.place.id, proof, end, there, payload), payload=payload), wishes
         if proof != place.proof:
-            if wishes.ended or not _is_same_principal(record, now_there):
+            is_of_one_line = not wishes.ended and _is_of_one_line(record, now_there)
+            if is_of_one_line and wishes.principal and "principal" not in record.metadata:
+                return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
+            if not is_of_one_line or not _is_same_principal(record, now_there):
                 return self._begin_anew(attempt, wishes, record, _RENEWED)
             wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
         place = Place(place.id, proof, end, there, payload)
@@ -364,8 +367,6 @@ class StoreKeeper(BaseKeeper):
 
     def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
         """What signs in has a session of its own, with what this request has put in and nothing of before."""
-        if why_ended == _RENEWED and wishes.principal and not wishes.ended and "principal" not in record.metadata:
-            return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
         if wishes.renewed:
             anew = replace(record, place=None, metadata=NO_METADATA, without=record.payload or record.without)
             own = self._read(attempt.record.payload, anew.without)
@@ -402,13 +403,16 @@ class StoreKeeper(BaseKeeper):
 
 
 def _mark(metadata: Metadata, wishes: Wishes, now: int) -> Metadata:
-    """``metadata`` of a new generation: since when it is, and of which line, which a sign-in begins."""
-    begins = wishes.ended or wishes.principal
-    line = secrets.token_urlsafe(6) if begins else metadata.get("line")
+    """``metadata`` of a new generation: since when it is, and of which line, which a clear begins."""
+    line = secrets.token_urlsafe(6) if wishes.ended else metadata.get("line")
     return {**metadata, "renewed": now} if line is None else {**metadata, "renewed": now, "line": line}
 
 
+def _is_of_one_line(record: Record, other: Record) -> bool:
+    """Whether the session was not cleared in between."""
+    return bool(record.metadata.get("line") == other.metadata.get("line"))
+
+
 def _is_same_principal(record: Record, other: Record) -> bool:
-    """Whether both are of one sign-in of one principal, and at most renewed in between."""
-    mine, theirs = record.metadata, other.metadata
-    return "principal" in mine and all(mine.get(name) == theirs.get(name) for name in ("principal", "line"))
+    principal = record.metadata.get("principal")
+    return principal is not None and bool(principal == other.metadata.get("principal"))
