@@ -114,6 +114,22 @@ def test_whoever_reads_the_store_learns_no_id(wrap: Wrap) -> None:
     assert thief.get("/whoami").json() == {}
 
 
+def test_whoever_writes_the_store_can_neither_make_nor_move_a_session(wrap: Wrap) -> None:
+    store = Records()
+    ada, mallory = wrap(visit, store=store), wrap(visit, store=store)
+    ada.get("/login")
+    mallory.get("/add")
+    [adas, mallorys] = store.records
+    own = dict(store.records)
+    record, ttl = own[mallorys]
+    for forged in (own[adas][0], record[:64] + own[adas][0][64:], record.replace(b"tea", b"jam"), b"{}"):
+        store.records[mallorys] = forged, ttl
+        assert mallory.get("/whoami").json() == {}
+    store.records[mallorys] = own[mallorys]
+
+    assert mallory.get("/whoami").json() == {"cart": ["tea"]}
+
+
 # A session planted before the sign-in
 
 
