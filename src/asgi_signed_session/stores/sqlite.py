@@ -19,15 +19,13 @@ CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, record BLOB NOT NULL,
 _SET_UP: Final = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 200;"
 _GET: Final = "SELECT record FROM sessions WHERE key = ? AND (ends IS NULL OR ends > ?)"
 _ADD: Final = """
-INSERT INTO sessions VALUES (?1, ?2, ?3) ON CONFLICT (key)
-DO UPDATE SET record = ?2, ends = ?3 WHERE ends <= ?4
+INSERT INTO sessions (record, ends, key) VALUES (?, ?, ?) ON CONFLICT (key)
+DO UPDATE SET record = excluded.record, ends = excluded.ends WHERE sessions.ends <= ?
 """
-_REPLACE: Final = (
-    "UPDATE sessions SET record = ?2, ends = ?3 WHERE key = ?1 AND record = ?5 AND (ends IS NULL OR ends > ?4)"
-)
+_REPLACE: Final = "UPDATE sessions SET record = ?, ends = ? WHERE key = ? AND (ends IS NULL OR ends > ?) AND record = ?"
 _DELETE: Final = "DELETE FROM sessions WHERE key = ?"
 # Without an index on ends, which would cost each write a page more: a few rows are looked at, in turn.
-_SWEEP: Final = "DELETE FROM sessions WHERE rowid BETWEEN ?1 AND ?1 + ?2 - 1 AND ends <= ?3"
+_SWEEP: Final = "DELETE FROM sessions WHERE rowid >= ? AND rowid < ? AND ends <= ?"
 _LAST: Final = "SELECT max(rowid) FROM sessions"
 _SWEEP_EACH: Final = 10  # writes
 _SWEPT: Final = 50  # rows
@@ -40,7 +38,7 @@ class _Database:
 
     def __init__(self, path: Path, timeout: float) -> None:
         self._lock = Lock()
-        self._connection = sqlite3.connect(path, timeout, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
         try:
             self._connection.executescript(_SET_UP)
         except BaseException:
@@ -100,7 +98,7 @@ class SQLiteStore:
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
         """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
         now = time.time()
-        values = key, record, ttl and now + ttl, now
+        values = record, ttl and now + ttl, key, now
         query = (_ADD, values) if expected is None else (_REPLACE, (*values, expected))
 
         def write(connection: sqlite3.Connection) -> bytes | None:
@@ -145,7 +143,7 @@ class SQLiteStore:
 
     def _sweep(self, now: float) -> None:
         def sweep(connection: sqlite3.Connection) -> None:
-            connection.execute(_SWEEP, (self._next_row, _SWEPT, now))
+            connection.execute(_SWEEP, (self._next_row, self._next_row + _SWEPT, now))
             self._next_row += _SWEPT
             if self._next_row > (connection.execute(_LAST).fetchone()[0] or 0):
                 self._next_row = 1
