@@ -50,8 +50,15 @@ def test_few_private_names_of_a_session_are_used_elsewhere_and_by_the_connection
         if module != "session" and node.attr in OF_A_SESSION and not is_own(node)
     }
 
-    asked = {"_has_new_id", "_is_changed", "_is_over", "_record", "_state"}
-    assert {name for _, name in used} <= asked | {"_belong_to", "_give_up", "_settle", "_take", "_take_over"}
+    asked = {"_has_new_id", "_has_unmet", "_wishes", "_is_changed", "_is_over", "_record", "_state"}
+    assert {name for _, name in used} <= asked | {
+        "_belong_to",
+        "_forget_max_age",
+        "_give_up",
+        "_settle",
+        "_take",
+        "_take_over",
+    }
     assert {module for module, _ in used} == {"connection", "middleware"}
     assert [name for module, name in used if module == "middleware"] == ["_state"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -478,6 +479,122 @@ def test_a_save_after_a_sign_in_elsewhere_is_reported(
 
     assert store.sessions == {own_key(browser): {"user": "bob"}}
     assert warnings(caplog) == [f"Session changes on '/talk' not saved: 'seen'. {RENEWED}"]
+
+
+def test_a_save_of_a_session_that_nobody_has_touched_does_nothing(browser: Browser, store: Records) -> None:
+    async def talk(session: Session) -> Any:
+        await session.save()
+        return session.accessed
+
+    assert serve(browser, store, talk) is False
+    assert serve(browser, store, talk, autoload=False) is False
+    assert "swap" not in store.methods
+
+
+def test_a_change_that_another_task_makes_while_the_session_is_saved_is_saved_as_well(
+    browser: Browser, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def talk(session: Session) -> Any:
+        async def change() -> None:
+            store.before.clear()
+            session["b"] = 2
+
+        session["a"] = 1
+        store.before["swap"] = change
+        await session.save()
+
+    hold(browser, store, talk)
+
+    assert store.sessions == {own_key(browser): {"user": "ada", "a": 1, "b": 2}}
+    assert warnings(caplog) == []
+
+
+def test_a_save_that_has_failed_may_be_tried_again(browser: Browser, store: Records) -> None:
+    async def talk(session: Session) -> Any:
+        session["a"] = 1
+        store.failing = {"swap"}
+        with pytest.raises(ConnectionError):
+            await session.save()
+        store.failing = set()
+        await session.save()
+        return list(store.sessions.values())
+
+    assert hold(browser, store, talk) == [{"user": "ada", "a": 1}]
+
+
+@pytest.mark.parametrize("change", ["max_age", "prolong"])
+def test_a_save_before_the_response_starts_leaves_it_its_cookie(
+    browser: Browser, store: Records, clock: Any, change: str
+) -> None:
+    async def talk(session: Session) -> Any:
+        if change == "max_age":
+            session.max_age = 60
+        session["a"] = 1
+        await session.save()
+
+    if change == "prolong":
+        clock.shift(2 * 86400)
+    before = dict(browser.cookies)
+    serve(browser, store, talk)
+
+    assert store.methods == ["get", "swap"]
+    assert store.times_to_live == [60 if change == "max_age" else 14 * 86400]
+    assert (browser.cookies == before) == (change == "max_age")  # signed at the same moment
+
+
+def test_a_save_after_the_session_was_replaced_is_of_what_is_there_now(browser: Browser, store: Records) -> None:
+    records: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        assert session["user"] == "ada"
+        scope["session"] = {"b": 2}
+        await session.save()
+        records.append(len(store.records))
+        await send({"type": "http.response.start", "status": 200})
+
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.get()
+
+    assert records == [1]
+    assert store.sessions == {own_key(browser): {"b": 2}}
+
+
+def test_a_load_finds_the_session_again_once_the_store_is_back(browser: Browser, store: Records) -> None:
+    store.failing = {"get"}
+
+    async def talk(session: Session) -> Any:
+        before = session.rejected
+        store.failing = set()
+        await session.load()
+        session["a"] = 1
+        return [before, session.rejected, dict(session)]
+
+    assert hold(browser, store, talk, on_store_error="empty") == ["unavailable", None, {"user": "ada", "a": 1}]
+    assert store.sessions == {own_key(browser): {"user": "ada", "a": 1}}
+
+
+def test_a_load_leaves_a_new_generation_without_a_beginning(browser: Browser, store: Records) -> None:
+    begun: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        session.regenerate()
+        await send({"type": "websocket.accept"})
+        await session.load()
+        begun.append(session.issued_at)
+
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.websocket()
+
+    assert begun == [None]
+
+
+def test_an_unloaded_session_has_a_size(browser: Browser, store: Records) -> None:
+    async def talk(session: Session) -> Any:
+        return sys.getsizeof(session) > 0
+
+    assert serve(browser, store, talk, autoload=False) is True
 
 
 NEEDS_A_STORE = "session.save() needs a store, SessionMiddleware(..., store=...), and a connection that is still open."

@@ -458,6 +458,76 @@ def test_what_the_stores_package_has_can_be_listed_and_nothing_else_asked_for() 
         getattr(stores, "MongoStore")  # noqa: B009
 
 
+def test_a_look_with_other_keys_leaves_the_list_as_it_is_and_the_end_of_all_ends_all(
+    wrap: Wrap, store: Records
+) -> None:
+    old, new = wrap(app_that(sign_in("42")), OLD_KEY, store=store), wrap(app_that(look), store=store)
+    old.get()
+    visit(new, sign_in("42"), store, fallbacks=[OLD_KEY])
+    assert len(of(Sessions(store, KEY), "42")) == 1
+
+    assert len(of(Sessions(store, KEY, fallbacks=[OLD_KEY]), "42")) == 2
+    assert asyncio.run(Sessions(store, KEY).end_all("42")) == 2
+    assert visit(old, look, store, fallbacks=[OLD_KEY])[2] == "expired"
+
+
+@pytest.mark.parametrize("call", [0, 1, 2, 3])
+def test_a_sign_in_goes_on_while_the_sessions_are_listed(
+    wrap: Wrap, store: Records, sessions: Sessions, call: int
+) -> None:
+    left = [call]
+
+    async def list_them() -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            store.before.clear()
+            await sessions.of("42")
+
+    store.before = dict.fromkeys(["get", "swap"], list_them)
+    browser = wrap(app_that(look), store=store)
+    visit(browser, sign_in("42"), store)
+    store.before.clear()
+
+    assert keys_of(sessions, "42") == [own_key(browser)]
+
+
+def test_a_session_that_has_become_anothers_is_not_ended_for_want_of_room(
+    wrap: Wrap, store: Records, clock: Any
+) -> None:
+    kiosk = wrap(app_that(look), store=store)
+    visit(kiosk, sign_in("42"), store)
+    visit(kiosk, sign_in("7", name="bob"), store)
+    for _ in range(MAX_ENTRIES):
+        clock.shift(1)
+        visit(wrap(app_that(look), store=store), sign_in("42"), store)
+
+    assert visit(kiosk, look, store) == ["7", {"name": "bob"}, None]
+
+
+def test_a_sign_out_makes_room_in_the_list(wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture) -> None:
+    phone, job = wrap(app_that(look), store=store), wrap(app_that(look), store=store)
+    visit(phone, sign_in("42"), store)
+    for _ in range(MAX_ENTRIES):
+        visit(job, sign_in("42"), store)
+        visit(job, lambda scope: scope["session"].clear(), store)
+
+    assert visit(phone, look, store)[2] is None
+    assert warnings(caplog) == []
+
+
+def test_an_evicted_session_that_cannot_be_read_is_left(wrap: Wrap, store: Records, clock: Any) -> None:
+    browser, ended = wrap(app_that(look), store=store), wrap(app_that(look), store=store)
+    visit(browser, sign_in("42"), store)
+    visit(ended, sign_in("42"), store)
+    store.records[own_key(browser)] = b"x" * 100, None
+    del store.records[own_key(ended)]
+    for _ in range(MAX_ENTRIES):
+        clock.shift(1)
+        visit(wrap(app_that(look), store=store), sign_in("42"), store)
+
+    assert store.records[own_key(browser)] == (b"x" * 100, None)
+
+
 def test_sessions_may_be_in_any_store() -> None:
     store = MemoryStore()
     visit(Browser(app_that(look)), sign_in("42"), store)

@@ -24,7 +24,7 @@ from .reporting import (
     why_unsaved,
 )
 from .session import Session, make_unread
-from .store_keeper import ENDED, SessionEndedError, StoreKeeper
+from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper
 from .unloaded import UnloadedSession
 
 Phase = Literal["open", "started", "closed"]  # "started": the headers are out, or on their way
@@ -348,17 +348,30 @@ class StoredConnection(Connection):
                 session._load(record)
             return
         session.mark_accessed()
+        if session.rejected == "unavailable":
+            record = await keeper.find(self.headers)
+            session._take_over(record.content, record)
         if session._has_new_id():  # it is new, or nothing of before is to stay: what is saved settles it
             return
         content, record = await keeper.look_again(session, session._record)
-        if record.rejected is not None and session._record.place is not None:
-            self._report(ENDED, "session.ended")
+        if record.rejected is not None:
+            self._report(RENEWED if record.rejected == "superseded" else ENDED, "session.ended")
         session._take_over(content, record)
 
     async def save(self) -> None:
         """Saves what has changed, unless it needs a cookie that is still to go out."""
-        if self.phase != "open" or not self.session._has_new_id():
+        if not self._may_have_changed():
+            return
+        session = self.session
+        if self.phase == "open":
+            self.take_replacement()
+            if self.parts.keeper.needs_cookie(session._wishes, session._record):
+                return
+        try:
             await self._save_late()
+        except BaseException:  # it may be tried again
+            session.mark_modified()
+            raise
 
     def _leave(self) -> None:
         super()._leave()
@@ -398,10 +411,11 @@ class StoredConnection(Connection):
         self._take_late_replacement(self.scope)
         if self.session._is_changed():
             ended = None if failed else await self._save_stored("late")
-            if ended is None:
-                self._report(why_unsaved(self.scope, failed))
-            else:
+            if ended is not None:
                 self._report(str(ended), "session.ended")
+            elif failed or self.session._has_unmet():
+                self._report(why_unsaved(self.scope, failed))
+                self.session._forget_max_age()
 
     async def _save_stored(self, owed: Owed | Literal["late"]) -> SessionEndedError | None:
         """Saves the session, or says why it may not be saved any more."""

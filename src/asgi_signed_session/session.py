@@ -334,6 +334,13 @@ class Session(dict[str, Any]):
         """Whether a cookie has to go out for it, or one has to be deleted."""
         return self._record.place is None or self._wishes.renewed > 0
 
+    def _has_unmet(self) -> bool:
+        """Whether it could not be saved as it is, too late for a cookie."""
+        return self._wishes.max_age is not False or (self._record.place is None and bool(self))
+
+    def _forget_max_age(self) -> None:
+        self._wishes = replace(self._wishes, max_age=False)
+
     def _take_over(self, content: Mapping[str, Any], record: Record) -> None:
         """Has the session be what ``content`` is, and ``record`` what it was read from, but for what was changed."""
         changed = self._is_changed()
@@ -343,7 +350,9 @@ class Session(dict[str, Any]):
             if key not in self or not is_same(self[key], value):  # the app may go on with what it has in hand
                 super().__setitem__(key, value)
         self._record = record
+        modified = self._modified
         self._take()
+        self._modified = modified
         if changed and record.rejected is None:
             self._state = "changed"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .index import Entry, Index
 from .payload import Codec, Serializer
@@ -13,6 +13,8 @@ from .record import Record
 from .sealing import RECORD, Seal
 from .signing import BadData, Keyring, SecretKey
 from .stores import BareStore, Store, check_store
+
+_SIGN_IN = 60  # seconds within which a session that was noted is in the store as well
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,13 @@ class Sessions:
         """The sessions of ``principal`` that are alive, the newest first."""
         entries = await self._index.find(principal)
         found = [(key, entry, await self._read(key, principal)) for key, entry in entries.items()]
-        gone = [key for key, _, record in found if record is None]
+        before = self._keyring.read_clock() - _SIGN_IN
+        gone = [key for key, entry, record in found if record is None and entry.signed_at < before]
         if gone:
             await self._index.remove(principal, gone)
-        living = [_describe(key, principal, entry, record) for key, entry, record in found if record is not None]
+        living = [
+            _describe(key, principal, entry, record) for key, entry, record in found if isinstance(record, Record)
+        ]
         return sorted(living, key=lambda session: -session.signed_at)
 
     async def end(self, key: str) -> bool:
@@ -84,13 +89,13 @@ class Sessions:
         return ended
 
     async def _end_if_of(self, principal: str, key: str) -> bool:
-        """Ends the session, unless it has become another principal's."""
+        """Ends the session, unless it has become another principal's. One that can't be read is ended."""
         if await self._read(key, principal) is None:
             return False
         return await self.end(key)
 
-    async def _read(self, key: str, principal: str) -> Record | None:
-        """What is under ``key``, if it is a session of ``principal``."""
+    async def _read(self, key: str, principal: str) -> Record | Literal["unreadable"] | None:
+        """What is under ``key``, if it is a session of ``principal``, or can't be told."""
         stored = await self._store.get(key)
         if stored is None:
             return None
@@ -98,7 +103,7 @@ class Sessions:
             _, end, payload = self._seal.open(key, stored)
             record = self._codec.read(payload, 0, outdated=False)
         except BadData:
-            return None
+            return "unreadable"
         is_over = end is not None and self._keyring.read_clock() > end
         return None if is_over or record.metadata.get("principal") != principal else record
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -27,7 +28,7 @@ _OVERTAKEN_WITHIN = 300  # seconds in which the answer with a new id may still b
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
-_RENEWED = (
+RENEWED = (
     "Another request has signed in or renewed the session meanwhile, and what was begun before has no part in it;"
     " the visitor's next request finds that session."
 )
@@ -176,7 +177,10 @@ class StoreKeeper(BaseKeeper):
         if proof != place.proof and not (_is_of_one_line(record, now_there) and _is_same_principal(record, now_there)):
             return NO_CONTENT, REJECTED["superseded"]
         place = Place(place.id, proof, end, stored, payload)
-        found = replace(now_there, content=NO_CONTENT, signed_at=record.signed_at, place=place, without=record.without)
+        issued_at, without = now_there.issued_at or None, record.without
+        found = Record(
+            NO_CONTENT, now_there.metadata, payload, record.signed_at, issued_at, place=place, without=without
+        )
         own = self.codec.write(content, now_there.metadata)
         return self._merge(own, replace(found, payload=record.payload), record.without)[0], found
 
@@ -270,9 +274,18 @@ class StoreKeeper(BaseKeeper):
         entry = Entry(now, now, attempt.place.end)
         evicted = await self._index.add(principal, attempt.place.id.key, entry)
         for key in evicted:
-            await self._store.delete(key)
+            await self._evict(principal, key)
         if evicted:
             report_too_many(MAX_ENTRIES)
+
+    async def _evict(self, principal: str, key: str) -> None:
+        """Ends the session under ``key``, unless it has become another principal's."""
+        stored = await self._store.get(key)
+        with suppress(BadData):
+            if stored is not None:
+                record = self.codec.read(self._seal.open(key, stored).payload, 0, outdated=False)
+                if record.metadata.get("principal") == principal:
+                    await self._store.delete(key)
 
     async def _check_noted(self, principal: str, attempt: Attempt) -> None:
         """Raises ``SessionEndedError`` where all sessions of the ``principal`` were ended meanwhile."""
@@ -298,7 +311,7 @@ class StoreKeeper(BaseKeeper):
         if wishes.renewed:
             wished = replace(wished, metadata=_mark(wished.metadata, wishes, now))
         metadata, max_age, seconds_left, issued_at = self._time(wished)
-        sets_cookie = how != "late" and self._needs_cookie(how, wishes, record, now)
+        sets_cookie = how != "late" and self.needs_cookie(wishes, record)
         if before is None:
             session_id = wishes.id or self.make_id()
         else:
@@ -320,12 +333,13 @@ class StoreKeeper(BaseKeeper):
         expected = before.stored if before else None
         return Attempt(expected, end and end - now, place, kept, max_age, sets_cookie, overruled)
 
-    def _needs_cookie(self, how: Occasion, wishes: Wishes, record: Record, now: int) -> bool:
+    def needs_cookie(self, wishes: Wishes, record: Record) -> bool:
         """Whether a cookie has to go out: a mere change sets none, as it might arrive after that of a sign-in."""
         place = record.place
         if place is None or wishes.renewed:
             return True
-        if how == "renew" or record.due or wishes.max_age is not False or record.signed_at is None:
+        now = int(self._keyring.read_clock())
+        if record.due or wishes.max_age is not False or record.signed_at is None:
             needed = True
         else:
             needed = self._is_past(_PROLONG_AFTER, record, now) is True
@@ -360,10 +374,11 @@ class StoreKeeper(BaseKeeper):
             if is_of_one_line and wishes.principal and "principal" not in record.metadata:
                 return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
             if not is_of_one_line or not _is_same_principal(record, now_there):
-                return self._begin_anew(attempt, wishes, record, _RENEWED)
+                return self._begin_anew(attempt, wishes, record, RENEWED)
             wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
         place = Place(place.id, proof, end, there, payload)
-        return replace(record, metadata=now_there.metadata, issued_at=now_there.issued_at, place=place), wishes
+        issued_at = now_there.issued_at or None
+        return replace(record, metadata=now_there.metadata, issued_at=issued_at, place=place), wishes
 
     def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
         """What signs in has a session of its own, with what this request has put in and nothing of before."""
@@ -398,6 +413,8 @@ class StoreKeeper(BaseKeeper):
             raise SessionError(_UNAVAILABLE)
         if record.place is not None:
             await self._store.delete(record.place.id.key)
+            if "principal" in record.metadata:
+                await self._index.remove(record.metadata["principal"], [record.place.id.key])
         is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
 

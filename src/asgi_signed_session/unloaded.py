@@ -19,6 +19,9 @@ class UnloadedSession(UnreadSession):
     def mark_accessed(self) -> None:
         """No touch: Starlette's ``request.session`` calls it on the way to ``await request.session.load()``."""
 
+    def __sizeof__(self) -> int:
+        return dict.__sizeof__(self)
+
     def __repr__(self) -> str:
         return "<a session that isn't loaded>"
 

@@ -75,7 +75,7 @@ def writing(path: Path) -> Generator[sqlite3.Connection]:
 
 
 def run_python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    start = "import asyncio, os, sys\nfrom asgi_signed_session.stores import SQLiteStore\n"
+    start = "import asyncio, os, sys, warnings\nfrom asgi_signed_session.stores import SQLiteStore\n"
     command = [sys.executable, "-W", "error", "-c", start + code, *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -282,6 +282,8 @@ async def add(letter):
 
 asyncio.run(add(b"p"))
 child = os.fork()
+if not child:
+    warnings.simplefilter("ignore", ResourceWarning)  # what the parent has opened is left as it is
 for _ in range(100):
     asyncio.run(add(b"p" if child else b"c"))
 if child:

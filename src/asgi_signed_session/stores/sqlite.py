@@ -6,10 +6,11 @@ import asyncio
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 _BEGIN: Final = """
 PRAGMA journal_mode = WAL;
@@ -54,6 +55,9 @@ class _Database:
             self._connection.close()
 
 
+_Databases: TypeAlias = dict[tuple[int, float], _Database]
+
+
 class SQLiteStore:
     """Keeps sessions in the file at ``path``, which only the user who runs the app may read.
 
@@ -72,7 +76,8 @@ class SQLiteStore:
         self._path = Path(name).absolute()  # the app may change its folder
         self._timeout = timeout
         # By process, as a fork must neither use nor close what its parent has opened; and by how long each waits.
-        self._databases: dict[tuple[int, float], _Database] = {}
+        self._databases: _Databases = {}
+        weakref.finalize(self, _close_own, self._databases)  # at the end of the process, too
         self._writes = 0
         self._next_row = 1  # to be looked at, whether it is over
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -122,8 +127,7 @@ class SQLiteStore:
 
     def close(self) -> None:
         """Closes what this process has opened. The store may be used again afterwards."""
-        for place in [place for place in self._databases if place[0] == os.getpid()]:
-            self._databases.pop(place).close()
+        _close_own(self._databases)
 
     def _begin(self) -> None:
         database = _Database(self._path, self._timeout)
@@ -173,6 +177,11 @@ class SQLiteStore:
         if database is None:  # two threads may open two: the one that is left alone is closed as garbage
             database = self._databases.setdefault(place, _Database(self._path, timeout))
         return database.ask(query)
+
+
+def _close_own(databases: _Databases) -> None:
+    for place in [place for place in databases if place[0] == os.getpid()]:
+        databases.pop(place).close()
 
 
 def _select(key: str) -> Query:
