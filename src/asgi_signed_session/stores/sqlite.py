@@ -77,6 +77,7 @@ class SQLiteStore:
         self._timeout = timeout
         # By process, as a fork must neither use nor close what its parent has opened; and by how long each waits.
         self._databases: _Databases = {}
+        self._opening = Lock()
         weakref.finalize(self, _close_own, self._databases)  # at the end of the process, too
         self._writes = 0
         self._next_row = 1  # to be looked at, whether it is over
@@ -174,8 +175,10 @@ class SQLiteStore:
     def _ask(self, query: Query, timeout: float) -> Any:
         place = os.getpid(), timeout
         database = self._databases.get(place)
-        if database is None:  # two threads may open two: the one that is left alone is closed as garbage
-            database = self._databases.setdefault(place, _Database(self._path, timeout))
+        if database is None:
+            with self._opening:  # or two threads would open two
+                database = self._databases.get(place) or _Database(self._path, timeout)
+                self._databases[place] = database
         return database.ask(query)
 
 
