@@ -43,7 +43,7 @@ class SQLAlchemyStore:
         mac = Column("mac", String(2 * MAC), nullable=False)  # in hex, as not every database compares blobs
         record = Column("record", LargeBinary().with_variant(MEDIUMBLOB(), "mysql", "mariadb"), nullable=False)
         ends = Column("ends", Double)  # Unix seconds
-        self.table = Table(name, MetaData(), key, mac, record, ends, Index(f"{name}_ends", ends), schema=schema)
+        self.table: Table = Table(name, MetaData(), key, mac, record, ends, Index(f"{name}_ends", ends), schema=schema)
         self._engine = engine
         self._writes = 0
 
