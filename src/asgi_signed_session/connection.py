@@ -423,7 +423,11 @@ class StoredConnection(Connection):
         record, wishes = session._take()
         if record.place is None and session.store_key is not None:
             record, wishes = session._take()  # with the id that it has now: a second try writes over the first
-        before = set_cookie = None
+        if owed == "late":
+            wishes = replace(wishes, max_age=False)  # no cookie can carry it: it stays, and is reported
+        before = self.set_cookie
+        if owed != "late":
+            self.set_cookie = None
         try:
             if owed == "delete" or session._is_over():
                 record, set_cookie = await keeper.drop(wishes, record, self._is_secure())
@@ -437,12 +441,7 @@ class StoredConnection(Connection):
             if not isinstance(error, Exception):  # no error that anyone would see
                 self._report("The app was cancelled before the store had them.")
             raise
-        finally:
-            if owed != "late":
-                before, self.set_cookie = self.set_cookie, set_cookie
         if owed != "late":
             self.set_cookie = set_cookie or before  # that of a start which has failed to go out
-        elif wishes.max_age is not False:
-            wishes = replace(wishes, max_age=False)  # it isn't met, and is reported
         session._settle(record, wishes)
         return None

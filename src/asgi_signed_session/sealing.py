@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from .ids import PROOF_HASH
 from .signing import BadPayload
+from .stores.store import MAC
 
 RECORD = b"asgi-signed-session.record"  # what the key is derived for
 
-MAC = 32  # bytes
 _NONCE = 8  # so that of two requests that write the same, each knows which record is its own
 _PROOF = MAC + _NONCE
 _END = _PROOF + PROOF_HASH

@@ -122,10 +122,7 @@ class StoreKeeper(BaseKeeper):
                 try:
                     stored = await self._store.get(key)
                 except Exception as error:  # each store has errors of its own
-                    if self._raises:
-                        raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
+                    search.throw(error)
         except StopIteration as found:
             record: Record = found.value
             return record
@@ -139,20 +136,27 @@ class StoreKeeper(BaseKeeper):
                 try:
                     stored = self._get_now(key)
                 except Exception as error:
-                    if self._raises:
-                        raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
+                    search.throw(error)
         except StopIteration as found:
             record: Record = found.value
             return record
 
     def _search(self, headers: Iterable[Header]) -> Generator[str, bytes | None, Record]:
-        """What is found, given, for each key that it yields, what the store has there."""
+        """What is found, given, for each key that it yields, what the store has there, or what it raises."""
         rejected: Rejection | None = None
         for cookie in find_cookies(headers, self._cookie.name):
             lead = self._follow(cookie)
-            record = lead if isinstance(lead, Record) else self._open((yield lead.id.key), lead)
+            if isinstance(lead, Record):
+                record = lead
+            else:
+                try:
+                    stored = yield lead.id.key
+                except Exception as error:
+                    if self._raises:
+                        raise
+                    report_store_failed(error)
+                    return REJECTED["unavailable"]
+                record = self._open(stored, lead)
             if record.rejected is None:
                 return record
             # Of several reasons the first counts, but for one that forbids to set a cookie.
@@ -245,7 +249,6 @@ class StoreKeeper(BaseKeeper):
                 return await self.drop(wishes, record, secure)
             if wishes.renewed:
                 raise SessionEndedError(_TOO_LATE_TO_RENEW)
-            wishes = replace(wishes, max_age=False)  # no cookie can carry it
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
             stored = attempt.place.stored

@@ -8,6 +8,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
+from .store import MAC
+
 # For a migration, in place of create_table(). An order by "C" outlives updates of the system.
 CREATE_TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS sessions (key text COLLATE "C" PRIMARY KEY, record bytea NOT NULL, ends timestamptz);
@@ -41,7 +43,6 @@ DELETE FROM sessions WHERE ends <= now() AND key = ANY (ARRAY(
 SELECT key FROM sessions WHERE ends <= now() LIMIT 20 FOR UPDATE SKIP LOCKED))
 """
 SWEEP_EACH: Final = 10  # writes
-MAC: Final = 32  # bytes of a record that differ wherever the record does
 
 _NAME: Final = r"[a-z_][a-z0-9_]{0,57}"  # PostgreSQL cuts names to 63 bytes, and the index's has five more
 

@@ -8,7 +8,7 @@ from hashlib import sha1
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-MAC: Final = 32  # bytes of a record that differ wherever the record does
+from .store import MAC
 
 _SWAP: Final = """\
 local there = redis.call('GET', KEYS[1]) or ''

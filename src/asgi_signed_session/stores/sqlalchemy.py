@@ -11,7 +11,8 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .postgres import MAC, SWEEP_EACH, split_name
+from .postgres import SWEEP_EACH, split_name
+from .store import MAC
 
 _TRIES: Final = 20  # of a swap or a statement; where one fails, another's has held
 # After which nothing has happened: MySQL's deadlock and MariaDB's changed record, and those of standard SQL.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
+
+MAC: Final = 32  # bytes at the beginning of a record that differ wherever the record does
 
 
 class Store(Protocol):
