@@ -14,12 +14,11 @@ from typing import Any
 import pytest
 
 from asgi_signed_session.stores import PostgresStore
-from asgi_signed_session.stores.conformance import CHECKS
 from asgi_signed_session.stores.postgres import CREATE_TABLE
 
 from ..backends import Database, find_postgresql, postgresql_server
 from ..daemons import DEADLINE
-from . import NEW, OLD, OTHER, make_key, make_record
+from . import NEW, OLD, OTHER, check_all, make_key, make_record
 
 asyncpg: Any = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
 psycopg: Any = pytest.importorskip("psycopg", reason="psycopg is not installed")
@@ -107,17 +106,6 @@ def ask(url: str, table: str) -> Generator[Ask]:
 
 
 # The promises of every store
-
-
-async def check_all(store: Any) -> None:
-    """The checks at once, but for those that count seconds, which come after the others and so aren't kept waiting."""
-    timed = [check for check in CHECKS if "_wait_for_a_record_of_a_second_to_go" in check.__code__.co_names]
-    failed: dict[str, Any] = {}
-    for checks in ([check for check in CHECKS if check not in timed], timed):
-        answers = await asyncio.gather(*(check(store) for check in checks), return_exceptions=True)
-        failed |= {check.__name__: answer for check, answer in zip(checks, answers, strict=True) if answer is not None}
-    assert failed == {}
-    assert len(timed) == 3
 
 
 def test_it_keeps_every_promise_of_a_store(run: Run, table: str) -> None:
