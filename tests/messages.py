@@ -194,6 +194,9 @@ CAUSES: dict[str, Callable[[], object]] = {
     "max_age of half a second": build(max_age=timedelta(seconds=0.5)),
     "refresh_after beyond max_age": build(refresh_after=60, max_age=60),
     "scope_key that is empty": build(scope_key=""),
+    "trusted origins that are text": build(trusted_origins="https://app.example.com"),
+    "trusted origin of another type": build(trusted_origins=[443]),
+    "trusted origin with a path": build(trusted_origins=["https://app.example.com/login"]),
     "serializer that isn't one": build(serializer=KEY),
     "store that is a URL": build(store="redis://:password@localhost"),
     "store that is a class": build(store=Records),
@@ -462,6 +465,12 @@ CAUSES.update(
         "another middleware's session before ours": lambda: Browser(SessionMiddleware(visit, KEY)).get(
             session=Theirs()
         ),
+        "session of the same cookie inside ours": lambda: Browser(
+            SessionMiddleware(SessionMiddleware(visit, KEY, max_age=60), KEY)
+        ).get(),
+        "session first read in a public stream": lambda: Browser(
+            SessionMiddleware(app_that(nothing, [(b"cache-control", b"public")], late=lambda s: len(s["session"])), KEY)
+        ).get("/cart"),
         "session that expires during a stream": end(lambda store, clock: clock.shift(15 * 86400), late=True),
     }
 )
@@ -544,11 +553,20 @@ def come_with_record(record: bytes | None) -> Callable[[], object]:
     return cause
 
 
+def come_from_another_site() -> None:
+    Browser(SessionMiddleware(app_that(put(VALUE)), KEY, trusted_origins=())).post(
+        "/cart", headers=[(b"sec-fetch-site", b"cross-site")]
+    )
+
+
 CAUSES.update(
     {
         "cookie of another key": come_with(sign({"tea": VALUE}, key="another key of more than sixteen bytes")),
         "cookie that is too old": come_with(signed_at(NOW - 15 * 86400)),
         "cookie of no base64": come_with(make_signer().sign("a").decode()),
+        "cookie of more than base64": come_with(make_signer().sign("e30=@example.com").decode()),
+        "cookie that begins after it was signed": come_with(sign({"$session": {"iat": NOW + 1}})),
+        "request of another site": come_from_another_site,
         "cookie over its lifetime": come_with(
             signed_at(NOW - 60, {"tea": VALUE, "$session": {"iat": NOW - 7200}}), lifetime=3600
         ),

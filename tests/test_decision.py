@@ -9,21 +9,22 @@ import pytest
 from asgi_signed_session.decision import Owed, decide
 
 # fmt: off
-# changed: since it was read or last saved; came: the browser has a cookie; due: to be signed anew.
-# "-" stands for either.
+# changed: since it was read or last saved; came: the browser has a cookie; due: to be signed anew; barred: the
+# request is another site's. "-" stands for either.
 TABLE: list[tuple[str, Owed]] = [
-    # changed  empty  came  due  takes headers
-    (  "-      -      -     -    no",            "nothing"),
-    (  "no     -      -     no   yes",           "vary"),
-    (  "no     no     -     yes  yes",           "renew"),
-    (  "no     yes    -     yes  yes",           "vary"),     # there is nothing to sign
-    (  "yes    no     -     -    yes",           "write"),
-    (  "yes    yes    yes   -    yes",           "delete"),
-    (  "yes    yes    no    -    yes",           "vary"),     # there is no cookie to delete
+    # changed  empty  came  due  takes headers  barred
+    (  "-      -      -     -    no             -",     "nothing"),
+    (  "-      -      -     -    yes            yes",   "barred"),   # it may not be this visitor's wish
+    (  "no     -      -     no   yes            no",    "vary"),
+    (  "no     no     -     yes  yes            no",    "renew"),
+    (  "no     yes    -     yes  yes            no",    "vary"),     # there is nothing to sign
+    (  "yes    no     -     -    yes            no",    "write"),
+    (  "yes    yes    yes   -    yes            no",    "delete"),
+    (  "yes    yes    no    -    yes            no",    "vary"),     # there is no cookie to delete
 ]
 # fmt: on
 
-CASES = list(product((True, False), repeat=5))
+CASES = list(product((True, False), repeat=6))
 
 
 def row_of(case: tuple[bool, ...]) -> list[Owed]:
@@ -38,10 +39,8 @@ def row_of(case: tuple[bool, ...]) -> list[Owed]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_response_owes_what_the_table_says(case: tuple[bool, ...]) -> None:
-    changed, empty, came, due, takes_headers = case
-
-    assert [decide(changed, empty, came, due, takes_headers)] == row_of(case)
+    assert [decide(*case)] == row_of(case)
 
 
 def test_each_row_of_the_table_says_something_of_its_own() -> None:
-    assert sorted(len(row_of(case)) for case in CASES) == [1] * 32
+    assert sorted(len(row_of(case)) for case in CASES) == [1] * 64

@@ -14,7 +14,8 @@ from .messages import CAUSES, SECRETS, Message, collect, find_sites, show
 OF_COOKIES = {"BadPayload", "BadSignature", "SignatureExpired", "DEBUG", "INFO"}
 
 ADVICE = re.compile(
-    r"\b(must be|needs|write|pass|use|[Pp]ut (?:a|the)|[Gg]ive|Make|Store|change|[cC]all|see (?:to|whether)"
+    r"\b(must be|needs|write|pass|use|[Pp]ut (?:a|the)|[Gg]ive|Make|Store|change|read the|name it|[cC]all"
+    r"|see (?:to|whether)"
     r"|the visitor's next request finds (?:it empty|that session))\b"  # nothing is left to do
 )
 SIGNED = re.compile(r"[\w+/=-]+\.[\w-]{6}\.[\w-]{20,}")  # a cookie's value
@@ -89,5 +90,6 @@ def test_every_line_of_the_log_has_its_event_for_machines(all_messages: list[Mes
         ("WARNING", "session.store-failed"),
         ("WARNING", "session.too-many"),
         ("WARNING", "session.other-middleware"),
+        ("WARNING", "session.read-late", "path"),
         ("INFO", "session.merged", "keys"),
     }

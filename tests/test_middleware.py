@@ -543,13 +543,6 @@ def test_vary_is_merged_into_what_the_app_has(wrap: Wrap, act: Any, headers: Any
     assert headers == before
 
 
-@pytest.mark.parametrize("name", [b"cache-control", b"Cache-Control"])
-def test_the_apps_own_cache_control_is_kept(wrap: Wrap, name: bytes) -> None:
-    response = wrap(app_that(log_in, [(name, b"max-age=60")])).get()
-
-    assert response.headers == [(name, b"max-age=60"), (b"vary", b"Cookie"), (b"set-cookie", set_cookie(ADA))]
-
-
 def test_deleting_the_cookie_keeps_caches_away_too(wrap: Wrap) -> None:
     response = wrap(app_that(lambda scope: scope["session"].clear())).get(headers=[cookie(ADA)])
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import re
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from itsdangerous import TimestampSigner
 
 from asgi_signed_session import SessionError, SessionMiddleware
 
@@ -555,3 +558,91 @@ def test_a_session_deleted_from_a_copied_scope_inside_a_second_middleware_is_cle
     browser.get()
 
     assert store.records == {}
+
+
+# An inner middleware whose options don't apply
+
+
+def with_options(app: Any, **options: Any) -> Any:
+    return SessionMiddleware(app, **{"secret_key": KEY, **options})
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    monkeypatch.setattr("asgi_signed_session.reporting._said", set())
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+STORE = Records()
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "named"),
+    [
+        ({}, {"secret_key": "another key of sixteen bytes"}, "secret_key"),
+        ({}, {"secret_key": TimestampSigner(KEY)}, "secret_key"),
+        ({"fallbacks": ["an older key of sixteen bytes"]}, {}, "secret_key"),
+        ({}, {"store": STORE}, "store"),
+        ({"store": Records()}, {"store": STORE}, "store"),
+        ({}, {"max_age": 60}, "max_age"),
+        ({}, {"refresh_after": 60}, "refresh_after"),
+        ({}, {"lifetime": 60}, "lifetime"),
+        (
+            {},
+            {"secret_key": "another key of sixteen bytes", "store": STORE, "max_age": 5},
+            "secret_key, store, max_age",
+        ),
+    ],
+)
+def test_an_inner_middleware_of_the_same_cookie_says_once_which_of_its_options_do_not_apply(
+    said: Any, run: Any, outer: Any, inner: Any, named: str
+) -> None:
+    browser = Browser(with_options(with_options(app_that(put(n=1)), **inner), **outer), run=run)
+    browser.get()
+    browser.get()
+    browser.app = with_options(with_options(app_that(put(n=1)), **inner), **outer)
+    browser.get()
+
+    [message] = said()
+    assert message == (
+        "Two SessionMiddlewares, one inside the other, keep scope['session'] in the cookie 'session': the outer one"
+        f" does, and these options of the inner one don't apply: {named}. Give both the same, or give the inner one a"
+        " session_cookie and a scope_key of its own."
+    )
+
+
+def test_an_inner_middleware_of_the_same_cookie_and_options_says_nothing(said: Any, run: Any) -> None:
+    options: dict[str, Any] = {"store": STORE, "fallbacks": [TimestampSigner(KEY)], "max_age": 60, "lifetime": 600}
+
+    Browser(with_options(with_options(app_that(put(n=1)), **options), **options), run=run).get()
+    same = with_options(app_that(put(n=1)))
+    Browser(retry_inside(same), run=run).get()
+
+    assert said() == []
+
+
+def retry_inside(middleware: Any) -> Any:
+    """``middleware`` around itself, as a framework has it that is called again with its own scope."""
+    calls: list[int] = []
+    own = middleware.app
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        calls.append(1)
+        await (middleware if len(calls) == 1 else own)(scope, receive, send)
+
+    middleware.app = app
+    return middleware
+
+
+def test_an_inner_middleware_that_is_gone_is_not_kept_for_having_been_compared(run: Any) -> None:
+    inner: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        middleware = SessionMiddleware(app_that(put(n=1)), KEY)
+        inner.append(weakref.ref(middleware._parts))
+        await middleware(scope, receive, send)
+
+    Browser(SessionMiddleware(app, KEY), run=run).get()
+    gc.collect()
+
+    assert [reference() for reference in inner] == [None]

@@ -429,13 +429,16 @@ def test_a_session_may_have_a_max_age_of_its_own_which_the_cookie_remembers(wrap
     assert browser.get().json() == {}
 
 
-def test_a_max_age_of_its_own_may_be_none(wrap: Wrap, clock: Any) -> None:
+def test_a_max_age_of_its_own_that_is_none_ends_with_the_browser_and_with_the_middlewares(
+    wrap: Wrap, clock: Any
+) -> None:
     browser = wrap(app_that(remember(None)), max_age=300)
 
     [login] = browser.get("/login").all(b"set-cookie")
 
     assert read_attributes(login) == "path=/; httponly; samesite=lax"
-    assert at(10**6, browser, clock) == ADA
+    assert at(300, browser, clock) == ADA
+    assert at(301, browser, clock) == {}
 
 
 def test_a_max_age_of_its_own_is_kept_when_the_session_is_signed_anew(wrap: Wrap, clock: Any) -> None:

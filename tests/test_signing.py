@@ -30,6 +30,7 @@ from pydantic import SecretBytes, SecretStr
 from starlette.datastructures import Secret
 
 from asgi_signed_session import SessionMiddleware, SessionSigner, UnserializableSessionError
+from asgi_signed_session.payload import METADATA_KEY
 
 from .apps import app_that
 from .browser import Browser
@@ -226,16 +227,18 @@ def test_a_session_with_a_max_age_of_its_own_keeps_to_it_in_place_of_the_middlew
             SessionSigner(KEY).loads(value, max_age=1000)
 
 
-def test_a_session_that_ends_with_the_browser_has_no_age_on_the_server() -> None:
+def test_a_session_that_ends_with_the_browser_ends_on_the_server_as_any_other() -> None:
     def forget(session: Any) -> None:
         session["n"] = 1
         session.max_age = None
 
     with time_machine.travel(NOW, tick=False) as clock:
         value = visit_with(forget, max_age=10).cookies["session"]
-        clock.shift(1000)
-
+        clock.shift(10)
         assert read(value, max_age=10) == [{"n": 1}, None]
+        clock.shift(1)
+        assert read(value, max_age=10) == [{}, "expired"]
+        assert read(value, max_age=None) == [{"n": 1}, None]
 
 
 def test_metadata_travels_under_one_reserved_key_that_is_never_seen() -> None:
@@ -407,13 +410,108 @@ def test_the_error_has_what_the_serializer_said() -> None:
     assert repr(caught.value.original_error) == "ValueError('More than one JSON value.')"
 
 
-@pytest.mark.parametrize("encoded", [b"", b"e", b"e30", b"{}", b"\xff\xfe"])
-def test_a_signed_payload_that_is_no_base64_is_malformed(encoded: bytes) -> None:
-    value = make_signer().sign(encoded)
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        *(b"", b"e", b"e30", b"{}", b"\xff\xfe"),
+        *(b"e30=@example.com", b"e30==", b"e30=e30=", b"e30=\n", b" e30=", b"e3.0=", b"e-30=", b"=e30="),
+        b"eyJ1c2VyX2lkIjoxfQ==@evil.com",  # what an app signs into an e-mail, with the same key
+    ],
+)
+def test_a_signed_payload_that_is_more_or_less_than_base64_is_malformed(encoded: bytes) -> None:
+    for signer in (make_signer(), TimestampSigner(KEY)):
+        value = signer.sign(encoded)
 
-    with pytest.raises(BadData) as caught:
-        SessionSigner(KEY).loads(value)
-    assert not isinstance(caught.value, BadSignature)
+        with pytest.raises(BadData) as caught:
+            SessionSigner(KEY, fallbacks=[TimestampSigner(KEY)]).loads(value)
+        assert not isinstance(caught.value, BadSignature)
+
+
+def test_a_signed_e_mail_address_is_no_session_where_the_signer_is_a_fallback() -> None:
+    value = TimestampSigner(KEY).sign("eyJ1c2VyX2lkIjoxfQ==@evil.com").decode()
+
+    assert read(value, fallbacks=[TimestampSigner(KEY)]) == [{}, "malformed"]
+
+
+def with_metadata(metadata: Any) -> bytes:
+    return b64encode(json.dumps({"n": 1, METADATA_KEY: metadata}).encode())
+
+
+@pytest.mark.parametrize("ahead", [1, 60, 10**9])
+def test_a_session_that_says_it_began_after_it_was_signed_is_malformed(ahead: int) -> None:
+    with time_machine.travel(NOW, tick=False):
+        value = make_signer().sign(with_metadata({"iat": NOW + ahead}))
+
+        assert read(value.decode(), lifetime=3600) == [{}, "malformed"]
+        with pytest.raises(BadPayload, match=r"^It says that the session began after it was signed\.$"):
+            SessionSigner(KEY).loads(value)
+        assert read(make_signer().sign(with_metadata({"iat": NOW})).decode(), lifetime=3600) == [{"n": 1}, None]
+
+
+def test_a_session_that_a_server_with_a_clock_ahead_has_begun_stays_one_when_it_is_signed_anew() -> None:
+    with time_machine.travel(NOW + 60, tick=False) as clock:
+        value = visit_with(lambda session: session.update(n=1), lifetime=3600).cookies["session"]
+        clock.move_to(NOW)
+        value = visit_with(lambda session: session.update(n=2), value, lifetime=3600).cookies["session"]
+
+        assert json.loads(payload_of(value)) == {"n": 2, METADATA_KEY: {"iat": NOW}}
+        assert read(value, lifetime=3600) == [{"n": 2}, None]
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"iat": NOW - 10**6},
+        {"iat": NOW + 10**9},
+        {"max_age": 10**9},
+        {"principal": "admin"},
+        {"iat": "x"},
+        "x",
+        [],
+        None,
+    ],
+)
+def test_what_a_foreign_signer_has_put_under_the_reserved_key_is_no_metadata(metadata: Any) -> None:
+    seen: list[Any] = []
+
+    def look(session: Any) -> None:
+        seen.append([{**session}, session.rejected, session.issued_at, session.max_age, session.principal])
+
+    with time_machine.travel(NOW, tick=False):
+        foreign = TimestampSigner(KEY).sign(with_metadata(metadata)).decode()
+        options: dict[str, Any] = {"fallbacks": [TimestampSigner(KEY)], "lifetime": 3600}
+        rewritten = visit_with(look, foreign, **options).cookies["session"]
+
+        assert seen == [[{"n": 1}, None, NOW, 1209600, None]]
+        assert json.loads(payload_of(rewritten)) == {"n": 1, METADATA_KEY: {"iat": NOW}}
+        assert SessionSigner(KEY, fallbacks=[TimestampSigner(KEY)]).loads(foreign) == {"n": 1}
+
+
+def test_a_late_change_to_a_session_of_a_foreign_signer_is_reported_whatever_it_has_for_metadata(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    foreign = TimestampSigner(KEY).sign(with_metadata("x")).decode()
+    app = app_that(lambda scope: scope["session"]["n"], late=lambda scope: scope["session"].update(late=1))
+    middleware = SessionMiddleware(app, KEY, fallbacks=[TimestampSigner(KEY)])
+    Browser(middleware, cookies={"session": foreign}).get()
+
+    assert [record.getMessage().partition(". ")[0] for record in caplog.records] == [
+        "Session changes on '/' not saved: 'late'"
+    ]
+
+
+def test_a_fallback_key_and_a_whole_signer_as_the_key_are_not_foreign() -> None:
+    with time_machine.travel(NOW, tick=False):
+        old = make_signer(OLD_KEY).sign(with_metadata({"max_age": 5, "iat": NOW - 9})).decode()
+        own = TimestampSigner(KEY).sign(with_metadata({"max_age": 5, "iat": NOW - 9})).decode()
+
+        seen: list[Any] = []
+        cases: list[tuple[str, Any, Any]] = [(old, KEY, [OLD_KEY]), (own, TimestampSigner(KEY), [])]
+        for value, key, fallbacks in cases:
+            app = app_that(lambda scope: seen.append([scope["session"].max_age, scope["session"].issued_at]))
+            Browser(SessionMiddleware(app, key, fallbacks=fallbacks), cookies={"session": value}).get()
+
+        assert seen == [[5, NOW - 9], [5, NOW - 9]]
 
 
 @settings(deadline=None, max_examples=200)

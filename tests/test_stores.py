@@ -598,7 +598,9 @@ def test_a_session_made_by_hand_can_be_regenerated() -> None:
         ({"max_age": None, "lifetime": 90}, ..., "path=/; httponly; samesite=lax", 90),
         ({"max_age": 60, "lifetime": 30}, ..., "path=/; Max-Age=30; httponly; samesite=lax", 30),
         ({}, 5, "path=/; Max-Age=5; httponly; samesite=lax", 5),
-        ({}, None, "path=/; httponly; samesite=lax", None),
+        ({}, None, "path=/; httponly; samesite=lax", 14 * DAY),
+        ({"max_age": None}, None, "path=/; httponly; samesite=lax", None),
+        ({"max_age": 60, "lifetime": 90}, None, "path=/; httponly; samesite=lax", 60),
         ({"lifetime": 90}, None, "path=/; httponly; samesite=lax", 90),
     ],
 )

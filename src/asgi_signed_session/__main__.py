@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 from . import stores
 from .errors import UnserializableSessionError
 from .ids import find_id
-from .payload import METADATA_KEY
+from .payload import METADATA_KEY, decode_payload
 from .session_signer import SessionSigner
 from .sessions import Sessions
-from .signing import BadData, BadSignature, Keyring, TimestampSigner, decode_unverified, read_unverified
+from .signing import BadData, BadSignature, Keyring, TimestampSigner, read_unverified
 
 T = TypeVar("T")
 
@@ -202,7 +202,7 @@ def _describe(signed: bytes, cookie: str) -> dict[str, Any]:
     session_id = find_id(cookie, signed)
     if session_id is not None:
         return {"record": session_id.key}
-    payload = decode_unverified(signed)
+    payload = decode_payload(signed)
     try:
         session = json.loads(payload)
     except (ValueError, RecursionError):

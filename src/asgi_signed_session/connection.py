@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal
+from weakref import WeakSet
 
-from .caching import add_session_headers
+from .caching import VARY, VARY_ON_ORIGIN, add_session_headers, lets_caches_share, show_cache_control, varies_on_cookie
 from .decision import SAVING, Owed, decide
 from .errors import SessionError
 from .keepers import CookieKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
-from .record import NOTHING
+from .origins import OriginGuard
+from .payload import find_new_metadata
+from .record import DELETED, NOTHING, REJECTED, Record
 from .reporting import (
     UnsavedEvent,
     report_other_inside,
     report_other_outside,
+    report_read_late,
     report_refused,
+    report_stands_back,
     report_unsaved,
     why_unsaved,
 )
-from .session import Session, make_unread
+from .session import Keeper, Session, make_unread
 from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper
 from .unloaded import UnloadedSession
 
@@ -40,15 +45,32 @@ _NO_SESSION = (str, bytes, bytearray, int, float, complex, list, tuple, set, fro
 class Parts:
     """What all connections of one middleware share. Raises ``TypeError`` for a scope key that can't be one."""
 
-    __slots__ = ("https_only", "keeper", "marker", "scope_key")
+    __slots__ = ("__weakref__", "_compared", "guard", "https_only", "keeper", "marker", "opener", "scope_key")
 
-    def __init__(self, scope_key: str, keeper: CookieKeeper | StoreKeeper, https_only: bool | None) -> None:
+    def __init__(
+        self,
+        scope_key: str,
+        keeper: CookieKeeper | StoreKeeper,
+        https_only: bool | None,
+        trusted_origins: Iterable[str] | None,
+    ) -> None:
         if not isinstance(scope_key, str) or not scope_key:
             raise TypeError(f"scope_key={scope_key!r} must be a str that isn't empty; write scope_key='session'.")
         self.scope_key: str = scope_key
         self.marker: str = f"asgi_signed_session.{scope_key}"  # of the innermost connection that is open
         self.keeper: Any = keeper
+        self.guard: OriginGuard | None = None if trusted_origins is None else OriginGuard(keeper, trusted_origins)
+        self.opener: Keeper = self.guard or keeper
         self.https_only: bool | None = https_only
+        self._compared: WeakSet[Parts] = WeakSet()
+
+    def compare(self, inner: Parts) -> None:
+        """Warns where a middleware inside this one, with the same cookie, has been given what doesn't apply."""
+        if inner is not self and inner not in self._compared:
+            self._compared.add(inner)
+            unlike = self.keeper.find_unlike(inner.keeper)
+            if unlike:
+                report_stands_back(self.scope_key, self.keeper.session_cookie, unlike)
 
 
 class Connection:
@@ -59,9 +81,13 @@ class Connection:
     """
 
     # Assigned where it is opened, in SessionMiddleware: a call less, 0.1 µs.
-    __slots__ = ("before", "outer", "parts", "pass_on", "phase", "refused", "scope", "session", "set_cookie")
+    __slots__ = (
+        *("before", "first_message", "outer", "parts", "pass_on", "phase", "refused", "scope", "session"),
+        "set_cookie",
+    )
 
     before: Any  # what stood under the scope key; ABSENT: nothing
+    first_message: Message | None  # of those that went out before the session was touched
     outer: tuple[Connection, ...]  # those around this one, the nearest first
     parts: Parts
     pass_on: Callable[[Any], Awaitable[None]]  # the server's send
@@ -86,6 +112,8 @@ class Connection:
                 if owed in SAVING:
                     self._save(owed)
                 message = self._add_headers(message, start, owed)
+        elif self.first_message is None:
+            self.first_message = message
         return self.pass_on(message)
 
     def _find_owed(self, start: Start) -> Owed:
@@ -102,6 +130,7 @@ class Connection:
             record.payload is not None,
             record.due,
             start == "response" or accept_takes_headers(self.scope),
+            record.rejected == "cross-site",
         )
 
     def _add_headers(self, message: Message, start: Start, owed: Owed) -> Message:
@@ -110,7 +139,8 @@ class Connection:
             return message
         headers = message.get("headers") or ()
         if start == "response":
-            return {**message, "headers": add_session_headers(headers, self.set_cookie)}
+            vary = VARY_ON_ORIGIN if owed == "barred" else VARY
+            return {**message, "headers": add_session_headers(headers, self.set_cookie, vary)}
         own = () if self.set_cookie is None else ((b"set-cookie", self.set_cookie),)
         return {**message, "headers": [*headers, *own]}
 
@@ -173,15 +203,31 @@ class Connection:
         elif type(scope.get(parts.scope_key)) in _MAPPINGS:  # or another call would take it for another's
             scope[parts.scope_key] = self.session
 
+    def _is_cross_site(self) -> bool:
+        return self.session._record.rejected == "cross-site"
+
     def close(self, failed: bool) -> None:
         """Warns of what has changed since the cookie went out; ``failed``: the app has."""
         try:
             if self._may_have_changed():
                 self._take_late_replacement(self.scope)
                 if self.session._is_changed():
-                    self._report(why_unsaved(self.scope, failed))
+                    self._report(self._why_unsaved(failed))
+            self._warn_of_late_reading()
         finally:
             self._leave()
+
+    def _why_unsaved(self, failed: bool) -> str:
+        return why_unsaved(self.scope, failed, self._is_cross_site())
+
+    def _warn_of_late_reading(self) -> None:
+        """Warns where the session was first read too late for the response to say that it depends on the cookie."""
+        message = self.first_message
+        if message is None or self.session._state is None or START_OF[message["type"]] != "response":
+            return
+        headers = list(message.get("headers") or ())
+        if lets_caches_share(headers) and not varies_on_cookie(headers):
+            report_read_late(self.scope, show_cache_control(headers))
 
     def _leave(self) -> None:
         self.phase = "closed"
@@ -220,7 +266,8 @@ class Connection:
         """What the app has put in the session's place is a session of its own, where a cookie can still lead to it."""
         session = self.session
         same = content.keys() == session.keys() and all(content[key] is session[key] for key in content)
-        is_nothing = session.rejected is None and session._record.payload is None  # so that nothing is to be ended
+        payload = session._record.payload
+        is_nothing = payload == DELETED or (payload is None and session.rejected is None)  # so nothing is to be ended
         if same and (content or is_nothing):
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
@@ -245,11 +292,11 @@ class Connection:
         codec, session = self.parts.keeper.codec, self.session
         record, wishes = session._take()
         keys = codec.find_changes(record.payload, session)
-        wished = (
-            codec.find_new_metadata(record.payload, wishes.change(record.metadata)) if not session._is_over() else []
-        )
+        wished = [] if session._is_over() else find_new_metadata(record.metadata, wishes.change(record.metadata))
         if wishes.renewed > wishes.ended:
             wished.append("renewal")
+        if wishes.ended and record.rejected == "cross-site":
+            wished.append("end")
         if keys or wished:
             report_unsaved(self.scope, keys, wished, why, event)
 
@@ -293,6 +340,15 @@ def find_open(scope: Scope, marker: str) -> tuple[Connection, ...]:
     return tuple(connection for connection in (innermost, *innermost.outer) if connection.phase != "closed")
 
 
+def find_owner(around: tuple[Connection, ...], parts: Parts) -> Connection | None:
+    """That of the connections which keeps the session of another middleware's ``parts``, in the same cookie."""
+    for connection in around:
+        if connection.parts.keeper.session_cookie == parts.keeper.session_cookie:
+            connection.parts.compare(parts)
+            return connection
+    return None
+
+
 class StoredConnection(Connection):
     """One connection whose session is kept in a store: reading and saving are awaited, and late changes saved."""
 
@@ -316,6 +372,7 @@ class StoredConnection(Connection):
             try:
                 if self._may_have_changed():
                     await self._save_at_the_end(failed)
+                self._warn_of_late_reading()
             finally:
                 self._leave()
 
@@ -332,18 +389,28 @@ class StoredConnection(Connection):
         self.headers = headers
         source: Any = NOTHING  # where the store fails, an error page around us finds an empty session
         try:
-            source = headers if keeper.reads_when_touched or not keeper.autoload else await keeper.find(headers)
+            if keeper.reads_when_touched or not keeper.autoload:
+                source = headers if self.parts.guard is None else (self.scope, headers)
+            else:
+                source = await self._find()
         finally:
-            session = self.session = self.scope[self.parts.scope_key] = make_unread(keeper, source)
+            session = self.session = self.scope[self.parts.scope_key] = make_unread(self.parts.opener, source)
             if not keeper.autoload:
                 session.__class__ = UnloadedSession  # of the same layout
             session._belong_to(self)
+
+    async def _find(self) -> Record:
+        guard = self.parts.guard
+        if guard is not None and guard.bars(self.scope):
+            return REJECTED["cross-site"]
+        record: Record = await self.parts.keeper.find(self.headers)
+        return record
 
     async def load(self) -> None:
         """Reads the session from the store: for the first time, or again."""
         session, keeper = self.session, self.parts.keeper
         if isinstance(session, UnloadedSession):
-            record = await keeper.find(self.headers)
+            record = await self._find()
             if isinstance(session, UnloadedSession):  # another task may have been quicker
                 session._load(record)
             return
@@ -400,6 +467,8 @@ class StoredConnection(Connection):
                     raise
                 if ended is not None:
                     self._report(str(ended), "session.ended")
+            if self.first_message is None and self.session._state is None:
+                self.first_message = message
             message = self._add_headers(message, start, owed)
         elif self._may_have_changed() and is_end(message):
             # So that the visitor's next request finds it, however long the app goes on.
@@ -410,11 +479,12 @@ class StoredConnection(Connection):
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
         self._take_late_replacement(self.scope)
         if self.session._is_changed():
-            ended = None if failed else await self._save_stored("late")
+            is_barred = failed or self._is_cross_site()
+            ended = None if is_barred else await self._save_stored("late")
             if ended is not None:
                 self._report(str(ended), "session.ended")
-            elif failed or self.session._has_unmet():
-                self._report(why_unsaved(self.scope, failed))
+            elif is_barred or self.session._has_unmet():
+                self._report(self._why_unsaved(failed))
                 self.session._forget_max_age()
 
     async def _save_stored(self, owed: Owed | Literal["late"]) -> SessionEndedError | None:

@@ -7,7 +7,7 @@ A keeper has three verbs: ``find`` turns headers into a record, ``keep`` a sessi
 from __future__ import annotations
 
 import logging
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal, TypeAlias
@@ -28,6 +28,8 @@ Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; Non
 class BaseKeeper:
     """What every way to keep a session has: a cookie, keys, a form for what is kept, and an end."""
 
+    store: object = None  # where it is kept, if not in the cookie
+
     def __init__(self, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
         self.session_cookie: str = cookie.name.decode("ascii")
         self.max_age: int | None = lifetime.max_age
@@ -42,6 +44,16 @@ class BaseKeeper:
         extra = {"event": "session.rejected", "reason": reason}
         logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
+    def find_unlike(self, other: BaseKeeper) -> list[str]:
+        """The options in which two keepers of one cookie's name are unlike."""
+        purpose = b"asgi-signed-session.compare"
+        alike = {
+            "secret_key": self._keyring.derive_keys(purpose) == other._keyring.derive_keys(purpose),
+            "store": self.store is other.store,
+            **{option: value == vars(other._lifetime)[option] for option, value in vars(self._lifetime).items()},
+        }
+        return [option for option, is_alike in alike.items() if not is_alike]
+
     def _time(self, record: Record) -> tuple[Metadata, int | None, int | None, int | None]:
         """What travels beside the data, seconds until the browser drops the cookie, until the session ends; its start.
 
@@ -49,14 +61,14 @@ class BaseKeeper:
         """
         metadata = record.metadata
         max_age = metadata.get("max_age", self.max_age)
+        seconds_left = self.max_age if max_age is None else max_age
         lifetime = self._lifetime.lifetime
         if lifetime is None:
-            return metadata, max_age, max_age, record.issued_at
+            return metadata, max_age, seconds_left, record.issued_at
         now = int(self._keyring.read_clock())
-        issued_at = record.issued_at or now
-        seconds_left = max(1, issued_at + lifetime - now)
-        if max_age is not None:
-            seconds_left = min(seconds_left, max_age)
+        issued_at = min(record.issued_at or now, now)  # the clock of the server that said it may be ahead of this one's
+        until_the_end = max(1, issued_at + lifetime - now)
+        seconds_left = until_the_end if seconds_left is None else min(seconds_left, until_the_end)
         return {**metadata, "iat": issued_at}, None if max_age is None else seconds_left, seconds_left, issued_at
 
 
@@ -71,17 +83,13 @@ class CookieKeeper(BaseKeeper):
                 rejected = rejected or "malformed"
                 continue
             try:
-                encoded, signed_at, outdated = self._keyring.verify(cookie)
-                record = self.codec.read(a2b_base64(encoded), signed_at, outdated)
+                record = self.codec.read_signed(*self._keyring.verify(cookie))
             except BadData as error:
                 rejected = rejected or rejection_of(error)
                 continue
-            except ValueError:  # not base64
-                rejected = rejected or "malformed"
-                continue
             now = int(self._keyring.read_clock())
             # Fast path, nearly every session: 0.4 -> 0.2 µs.
-            if not record.metadata and 0 <= now - signed_at <= self._settled_until:
+            if not record.metadata and 0 <= now - (record.signed_at or 0) <= self._settled_until:
                 return record
             verdict = self._lifetime.judge(record, now)
             if verdict != "over":

@@ -57,7 +57,8 @@ class Lifetime:
 def explain_end(record: Record, now: int, max_age: int | None, lifetime: int | None = None) -> str | None:
     """Why the session in ``record`` is over, or not yet signed, by ``now``; ``None`` where it is alive."""
     age = now - (record.signed_at or 0)
-    max_age = record.metadata.get("max_age", max_age)
+    own_max_age = record.metadata.get("max_age")  # None: it has none, or its cookie ends with the browser
+    max_age = max_age if own_max_age is None else own_max_age
     if age < -CLOCK_SKEW:
         return f"Signed {-age} seconds in the future."
     if max_age is not None and age > max_age:

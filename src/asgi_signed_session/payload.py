@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias
@@ -52,18 +53,36 @@ class Codec:
         except Exception as error:  # each serializer has errors of its own
             raise _describe_unserializable(self._dumps, content) from error
 
+    def read_signed(self, encoded: bytes, signed_at: int, outdated: bool, is_foreign: bool) -> Record:
+        """The session that a cookie carries whole, as ``Keyring.verify`` has found it. Raises ``BadPayload``.
+
+        What travels beside it is left out where a foreign signer has signed it: its app may have let a visitor name a
+        key of the session.
+        """
+        payload = decode_payload(encoded)
+        content = self._load(payload)
+        metadata = content.pop(METADATA_KEY, NO_METADATA)
+        if metadata is NO_METADATA or is_foreign:
+            return Record(content, NO_METADATA, payload, signed_at, signed_at, outdated)
+        issued_at, metadata = _read_metadata(metadata)
+        if issued_at > signed_at:
+            raise BadPayload("It says that the session began after it was signed.")
+        return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
+
     def read(self, payload: bytes, signed_at: int, outdated: bool) -> Record:
-        """The session in a ``payload`` that was signed then. Raises ``BadPayload``."""
+        """The session in the ``payload`` of a record, whose cookie was signed then. Raises ``BadPayload``."""
+        content = self._load(payload)
+        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY, NO_METADATA))
+        return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
+
+    def _load(self, payload: bytes) -> dict[str, Any]:
         try:
             content = self._loads(payload)
         except Exception as error:  # each serializer has errors of its own, and json runs out of stack
             raise BadPayload("The payload is not what the serializer writes.", error) from error
         if not isinstance(content, dict):
             raise BadPayload("The payload is not an object.")
-        if METADATA_KEY not in content:
-            return Record(content, NO_METADATA, payload, signed_at, signed_at, outdated)
-        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
-        return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
+        return content
 
     def find_changes(self, payload: bytes | None, content: Mapping[str, Any]) -> list[str]:
         """The keys whose values differ between ``payload`` (``None``: an empty session) and ``content``."""
@@ -72,11 +91,6 @@ class Codec:
         with suppress(Exception):  # each serializer has errors of its own
             content = self._loads(self._dumps(content))  # as it would come back: with keys that are text
         return [key for key in {**before, **content} if not is_same(before.get(key, ...), content.get(key, ...))]
-
-    def find_new_metadata(self, payload: bytes | None, metadata: Metadata) -> list[str]:
-        """What a user may set of the ``metadata``, where it isn't what ``payload`` has (``None``: an empty session)."""
-        before = self._read_back(payload).get(METADATA_KEY, NO_METADATA)
-        return [name for name in ("max_age", "principal") if before.get(name, False) != metadata.get(name, False)]
 
     def _read_back(self, payload: bytes | None) -> dict[str, Any]:
         if not payload:
@@ -92,6 +106,23 @@ class Codec:
         sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
         largest = sorted(sizes.items(), key=lambda item: -item[1])[:count]
         return ", ".join(f"{key!r} ({show_size(size)})" for key, size in largest)
+
+
+def decode_payload(encoded: bytes) -> bytes:
+    """What ``encoded`` is the base64 of, strictly. Raises ``BadPayload``."""
+    try:
+        payload = a2b_base64(encoded)
+    except ValueError as error:
+        raise BadPayload("The payload is not base64.") from error
+    # What isn't base64 was left out of the payload, which is then shorter than it should be.
+    if len(encoded) != (len(payload) + 2) // 3 * 4:
+        raise BadPayload("The payload is not base64 alone.")
+    return payload
+
+
+def find_new_metadata(before: Metadata, metadata: Metadata) -> list[str]:
+    """What a user may set of the ``metadata``, where it isn't as ``before``."""
+    return [name for name in ("max_age", "principal") if before.get(name, False) != metadata.get(name, False)]
 
 
 def show_size(size: int) -> str:

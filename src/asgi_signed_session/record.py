@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from .ids import Id
 
-Rejection = Literal["bad-signature", "expired", "malformed", "superseded", "unavailable"]
+Rejection = Literal["bad-signature", "expired", "malformed", "superseded", "unavailable", "cross-site"]
 Metadata: TypeAlias = Mapping[str, Any]
 
 NO_CONTENT: Final[dict[str, Any]] = {}  # never written to: a session copies it
@@ -58,6 +58,7 @@ REJECTED: Final[Mapping[Rejection | None, Record]] = {
     "malformed": Record(NO_CONTENT, NO_METADATA, rejected="malformed"),
     "superseded": Record(NO_CONTENT, NO_METADATA, rejected="superseded"),
     "unavailable": Record(NO_CONTENT, NO_METADATA, rejected="unavailable"),
+    "cross-site": Record(NO_CONTENT, NO_METADATA, rejected="cross-site"),
 }
 NOTHING: Final = REJECTED[None]
 

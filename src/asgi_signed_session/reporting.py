@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from .messages import Scope, accept_takes_headers
@@ -68,6 +69,19 @@ def report_store_failed(error: Exception) -> None:
         )
 
 
+def report_read_late(scope: Scope, cache_control: str) -> None:
+    """Says that a response has let caches share it before it could say that it depends on the visitor."""
+    path = scope.get("path")
+    extra: dict[str, Any] = {"event": "session.read-late", "path": path}
+    logger.warning(
+        "The session on %r was first read after the response had started, which lets caches share it (Cache-Control:"
+        " %s) and doesn't say 'Vary: Cookie': read the session earlier, or send 'Cache-Control: private'.",
+        path,
+        cache_control,
+        extra=extra,
+    )
+
+
 def report_refused(scope: Scope, error: Exception) -> None:
     """Says of what was put in the session's place why it is no session."""
     path = scope.get("path")
@@ -103,8 +117,22 @@ def _warn_once(message: str) -> None:
         logger.warning(message, extra={"event": "session.other-middleware"})
 
 
-def why_unsaved(scope: Scope, failed: bool) -> str:
-    """What to do about a change that a cookie can't carry any more; ``failed``: the app has."""
+def report_stands_back(scope_key: str, session_cookie: str, unlike: Iterable[str]) -> None:
+    """Says, once, that a middleware inside another of the same cookie leaves it to that one, whatever its options."""
+    _warn_once(
+        f"Two SessionMiddlewares, one inside the other, keep scope[{scope_key!r}] in the cookie {session_cookie!r}: the"
+        f" outer one does, and these options of the inner one don't apply: {', '.join(unlike)}. Give both the same,"
+        " or give the inner one a session_cookie and a scope_key of its own.",
+    )
+
+
+def why_unsaved(scope: Scope, failed: bool, is_cross_site: bool) -> str:
+    """What to do about a change that wasn't saved; ``failed``: the app has."""
+    if is_cross_site:
+        return (
+            "A page of another origin has caused this request: if it is yours, name it in trusted_origins; otherwise"
+            " answer 403 where session.rejected is 'cross-site'."
+        )
     if not accept_takes_headers(scope):
         return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
     if failed:

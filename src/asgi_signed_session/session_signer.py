@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .lifetime import explain_end
 from .payload import Codec, Serializer
-from .signing import BadPayload, Keyring, SecretKey, SignatureExpired
+from .signing import Keyring, SecretKey, SignatureExpired
 
 
 class SessionSigner:
@@ -45,12 +45,7 @@ class SessionSigner:
         Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
         """
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
-        encoded, signed_at, outdated = self._keyring.verify(value)
-        try:
-            payload = a2b_base64(encoded)
-        except ValueError as error:
-            raise BadPayload("The payload is not base64.") from error
-        record = self._codec.read(payload, signed_at, outdated)
+        record = self._codec.read_signed(*self._keyring.verify(value))
         why_over = None if max_age is None else explain_end(record, int(self._keyring.read_clock()), max_age)
         if why_over is not None:
             raise SignatureExpired(why_over)

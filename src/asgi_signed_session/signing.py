@@ -23,7 +23,6 @@ __all__ = [
     "SecretKey",
     "SignatureExpired",
     "TimestampSigner",
-    "decode_unverified",
     "read_unverified",
     "rejection_of",
 ]
@@ -39,6 +38,7 @@ _PADDING = (b"", b"===", b"==", b"=")  # of base64, by the length modulo 4
 
 SecretKey: TypeAlias = BareKey | TimestampSigner
 Find: TypeAlias = Callable[[bytes], "tuple[bytes, int] | None"]
+Verified: TypeAlias = "tuple[bytes, int, bool, bool]"
 
 
 class PreparedSigner(TimestampSigner):
@@ -123,19 +123,22 @@ class Keyring:
         self.sign: Callable[[str | bytes], bytes] = signer.sign
         self.read_clock: Callable[[], float] = _clock_of(signer)  # Unix seconds
         self._find_signed = _find_with(signer)
-        self._find_signed_before = [_find_with(signer) for signer in older]
+        self._find_signed_before = [(_find_with(signer), not isinstance(signer, PreparedSigner)) for signer in older]
         self._signers = [signer, *older]
 
-    def verify(self, value: bytes) -> tuple[bytes, int, bool]:
-        """What was signed, when in Unix seconds, and whether with a fallback. Raises ``BadSignature``."""
+    def verify(self, value: bytes) -> Verified:
+        """What was signed, when in Unix seconds, whether with a fallback, whether a foreign one.
+
+        Raises ``BadSignature``.
+        """
         found = self._find_signed(value)
         if found is not None:
             payload, signed_at = found
-            return payload, signed_at, False
-        for find_signed in self._find_signed_before:
+            return payload, signed_at, False, False
+        for find_signed, is_foreign in self._find_signed_before:
             found = find_signed(value)
             if found is not None:
-                return (*found, True)
+                return (*found, True, is_foreign)
         raise BadSignature("No key verifies the signature.")
 
     def derive_keys(self, purpose: bytes) -> list[bytes]:
@@ -152,18 +155,13 @@ def read_unverified(value: bytes) -> tuple[bytes, int]:
     signed, dot, timestamp = value.rpartition(b".")[0].rpartition(b".")
     if not dot:
         raise BadPayload("It has no time and signature.")
-    signed_at = decode_unverified(timestamp.translate(_FROM_URLSAFE) + b"===")
+    try:
+        signed_at = a2b_base64(timestamp.translate(_FROM_URLSAFE) + b"===")
+    except ValueError as error:
+        raise BadPayload("Its time is not base64.") from error
     if len(signed_at) > _TIME_BYTES:
         raise BadPayload("Its time is too long.")
     return signed, int.from_bytes(signed_at, "big")
-
-
-def decode_unverified(value: bytes) -> bytes:
-    """What ``value`` is the base64 of. Raises ``BadPayload``."""
-    try:
-        return a2b_base64(value)
-    except ValueError as error:
-        raise BadPayload("It is not base64.") from error
 
 
 def rejection_of(error: BadData) -> Rejection:

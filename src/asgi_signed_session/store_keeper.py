@@ -105,7 +105,7 @@ class StoreKeeper(BaseKeeper):
     ) -> None:
         super().__init__(cookie, keyring, codec, lifetime)
         self.autoload: bool = options.autoload
-        self._store = store
+        self.store: Store = store
         self._raises = options.on_store_error == "raise"
         self._max_size = options.max_size
         self._seal = Seal(keyring.derive_keys(RECORD))
@@ -120,7 +120,7 @@ class StoreKeeper(BaseKeeper):
             while True:
                 key = search.send(stored)
                 try:
-                    stored = await self._store.get(key)
+                    stored = await self.store.get(key)
                 except Exception as error:  # each store has errors of its own
                     search.throw(error)
         except StopIteration as found:
@@ -168,7 +168,7 @@ class StoreKeeper(BaseKeeper):
         """What a session with this ``content`` is by now, and from what; without content where it has ended."""
         place = record.place
         assert place is not None, "One that is new is in no store yet."
-        stored = await self._store.get(place.id.key)
+        stored = await self.store.get(place.id.key)
         if stored is None:
             return NO_CONTENT, REJECTED["expired"]
         try:
@@ -193,7 +193,7 @@ class StoreKeeper(BaseKeeper):
         try:
             if len(cookie) > MAX_COOKIE:
                 raise BadPayload("Longer than a cookie can be.")
-            unchecked_id, signed_at, outdated = self._keyring.verify(cookie)
+            unchecked_id, signed_at, outdated, _ = self._keyring.verify(cookie)
             session_id = find_id(self.session_cookie, unchecked_id)
             if session_id is None:
                 raise BadPayload("It carries no id.")
@@ -223,7 +223,7 @@ class StoreKeeper(BaseKeeper):
 
     def _is_past(self, parts: int, record: Record, now: int) -> bool | None:
         """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
-        max_age: int | None = record.metadata.get("max_age", self.max_age)
+        max_age: int | None = record.metadata.get("max_age") or self.max_age
         return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
 
     def open(self, source: Any) -> Record:
@@ -261,11 +261,11 @@ class StoreKeeper(BaseKeeper):
                     await self._check_noted(principal, attempt)
                 return self._conclude(attempt, secure)
             record, wishes = self._meet(there, attempt, wishes, record)
-        raise describe_refusal(self._store)
+        raise describe_refusal(self.store)
 
     async def _swap(self, attempt: Attempt) -> bytes | None:
         """Asks for it once more where it fails: it may have held, and only the answer be lost."""
-        swap, key, stored = self._store.swap, attempt.place.id.key, attempt.place.stored
+        swap, key, stored = self.store.swap, attempt.place.id.key, attempt.place.stored
         try:
             return await swap(key, attempt.expected, stored, ttl=attempt.ttl)
         except Exception:  # each store has errors of its own; the second time it is raised
@@ -283,12 +283,12 @@ class StoreKeeper(BaseKeeper):
 
     async def _evict(self, principal: str, key: str) -> None:
         """Ends the session under ``key``, unless it has become another principal's."""
-        stored = await self._store.get(key)
+        stored = await self.store.get(key)
         with suppress(BadData):
             if stored is not None:
                 record = self.codec.read(self._seal.open(key, stored).payload, 0, outdated=False)
                 if record.metadata.get("principal") == principal:
-                    await self._store.delete(key)
+                    await self.store.delete(key)
 
     async def _check_noted(self, principal: str, attempt: Attempt) -> None:
         """Raises ``SessionEndedError`` where all sessions of the ``principal`` were ended meanwhile."""
@@ -297,7 +297,7 @@ class StoreKeeper(BaseKeeper):
         except Exception:  # as of a swap, which has held here: without an answer nobody would have its cookie
             entries = await self._index.find(principal)
         if attempt.place.id.key not in entries:
-            await self._store.delete(attempt.place.id.key)
+            await self.store.delete(attempt.place.id.key)
             raise SessionEndedError(ENDED)
 
     def _check_rejected(self, wishes: Wishes, record: Record, how: Occasion) -> None:
@@ -415,7 +415,7 @@ class StoreKeeper(BaseKeeper):
         if record.rejected == "unavailable":
             raise SessionError(_UNAVAILABLE)
         if record.place is not None:
-            await self._store.delete(record.place.id.key)
+            await self.store.delete(record.place.id.key)
             if "principal" in record.metadata:
                 await self._index.remove(record.metadata["principal"], [record.place.id.key])
         is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one

@@ -1,0 +1,93 @@
+"""Requests that another origin's page has caused: browsers say so, in headers that no page can change.
+
+As Go's ``http.CrossOriginProtection`` and the resource isolation policy of Fetch Metadata have it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from .cookies import Header
+from .messages import Scope
+from .record import REJECTED, Record
+from .session import Keeper
+
+Source: TypeAlias = "tuple[Scope, Iterable[Header]]"  # of a session that is guarded: the request, and its headers
+
+_ASKED = frozenset({b"host", b"origin", b"sec-fetch-mode", b"sec-fetch-site"})
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # of a link; a websocket has none
+_LINKS = (None, b"navigate")
+_OWN_SITES = (b"same-origin", b"none")  # "none": the visitor has typed the address, or used a bookmark
+
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://([0-9a-z_-]+(?:\.[0-9a-z_-]+)*|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # browsers leave them out
+
+
+class OriginGuard:
+    """Has ``keeper`` open no session for a request that a page of an origin beyond ``trusted`` has caused.
+
+    Raises ``TypeError`` or ``ValueError`` for what is no origin.
+    """
+
+    def __init__(self, keeper: Keeper, trusted: Iterable[str]) -> None:
+        self.max_age: int | None = keeper.max_age
+        self.make_id = keeper.make_id
+        self.report_rejected = keeper.report_rejected
+        self._open = keeper.open
+        self._trusted = _read_origins(trusted)
+
+    def open(self, source: Source | Record) -> Record:
+        """The session, or why there is none for this request; what was found already."""
+        if isinstance(source, Record):
+            return source
+        scope, headers = source
+        return REJECTED["cross-site"] if self.bars(scope) else self._open(headers)
+
+    def bars(self, scope: Scope) -> bool:
+        """Whether the request is another origin's, and no mere link."""
+        said: dict[bytes, bytes] = {}
+        headers: Iterable[Header] = scope.get("headers") or ()
+        for header, value in headers:
+            name = header.lower()
+            if name in _ASKED:  # two of a kind are nothing that a browser sends, and equal to nothing
+                said[name] = value if name not in said else said[name] + b", " + value
+        if scope.get("method") in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
+            return False
+        site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
+        if site is None and (origin is None or _is_of_host(origin, said.get(b"host", b""))):
+            return False
+        return site not in _OWN_SITES and origin not in self._trusted
+
+
+def _is_of_host(origin: bytes, host: bytes) -> bool:
+    """Whether the page is of the host that the request has gone to: its scheme a proxy may have changed."""
+    scheme, _, authority = origin.partition(b"://")
+    port = _DEFAULT_PORTS.get(scheme.decode("latin-1"), "").encode("ascii")
+    host = host.lower()
+    return host != b"" and host in (authority, authority + port)
+
+
+def _read_origins(origins: Iterable[str]) -> frozenset[bytes | None]:
+    if isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
+        raise TypeError(
+            f"trusted_origins must be a list of origins, not a {type(origins).__name__}; write"
+            " trusted_origins=['https://app.example.com'], or () for this origin alone."
+        )
+    return frozenset(_read_origin(place, origin) for place, origin in enumerate(origins))
+
+
+def _read_origin(place: int, origin: object) -> bytes:
+    if not isinstance(origin, str):
+        raise TypeError(
+            f"trusted_origins[{place}] is of type {type(origin).__name__}; write a str: 'https://app.example.com'."
+        )
+    match = _ORIGIN.fullmatch(origin.lower())
+    if match is None:
+        raise ValueError(
+            f"trusted_origins[{place}]={origin!r} is no origin; write scheme and host, and a port where it isn't the"
+            " scheme's own, without a path (punycode for other scripts): 'https://app.example.com'."
+        )
+    scheme, host, port = match.groups(default="")
+    return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}".encode("ascii")
