@@ -409,6 +409,20 @@ def refuse_swaps() -> None:
     browser.get("/cart")
 
 
+def load_too_late() -> None:
+    sessions: list[Session] = []
+    app = app_that(lambda scope: sessions.append(scope["session"]))
+    Browser(SessionMiddleware(app, KEY, store=Records(), autoload=False)).get("/cart")
+    asyncio.run(sessions[0].load())
+
+
+def sign_in_with_two_keys() -> None:
+    store = Records()
+    for key in ("an old key of more than 16 bytes", KEY):
+        app = app_that(lambda scope: setattr(scope["session"], "principal", "42"))
+        Browser(SessionMiddleware(app, key, store=store)).get("/cart")
+
+
 class Theirs(dict[str, Any]):
     """The session of another middleware."""
 
@@ -458,6 +472,7 @@ CAUSES.update(
         "more sessions than a user may have": sign_in_often,
         "sign-out everywhere beside a sign-in": sign_out_beside_a_sign_in,
         "store that fails as the app does": fail_twice,
+        "list that a server can't read": sign_in_with_two_keys,
         "principal of another type": lambda: setattr(Session(), "principal", 42),
         "principal that is empty": lambda: setattr(Session(), "principal", ""),
         "app that fails after its change": fail_after_a_change,
@@ -468,6 +483,7 @@ CAUSES.update(
         "session of the same cookie inside ours": lambda: Browser(
             SessionMiddleware(SessionMiddleware(visit, KEY, max_age=60), KEY)
         ).get(),
+        "load after the connection has ended": load_too_late,
         "session first read in a public stream": lambda: Browser(
             SessionMiddleware(app_that(nothing, [(b"cache-control", b"public")], late=lambda s: len(s["session"])), KEY)
         ).get("/cart"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import sys
@@ -19,7 +20,7 @@ from asgi_signed_session.session import READING
 from asgi_signed_session.stores import MemoryStore, SQLiteStore
 
 from .advice import ENDED, RENEWED
-from .apps import app_that, visit
+from .apps import app_that, app_with_error_page, visit
 from .browser import Browser
 from .conftest import KEY, Wrap
 from .records import Records, hash_proof, key_of, read_id
@@ -160,6 +161,38 @@ def test_each_method_and_property_that_needs_the_content_raises_before_the_load(
         return [session.accessed, session.modified, repr(session)]
 
     assert serve(browser, store, talk, autoload=False) == [False, False, "<a session that isn't loaded>"]
+
+
+def test_an_error_page_goes_out_though_the_session_was_replaced_before_it_was_loaded(
+    wrap: Wrap, store: Records
+) -> None:
+    app = app_with_error_page(lambda scope: scope.update(session={"user": "grace"}))
+
+    response = wrap(app, store=store, autoload=False).get()
+
+    assert response.start["status"] == 500
+    assert response.body == (
+        b"SessionNotLoadedError: The session isn't loaded: write 'await request.session.load()' before it is first"
+        b" used, or leave out autoload=False."
+    )
+    assert store.asked == []
+
+
+def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: Records) -> None:
+    left: list[Session] = []
+
+    async def talk(session: Session) -> Any:
+        left.append(session)
+
+    serve(browser, store, talk, autoload=False)
+
+    with pytest.raises(SessionNotLoadedError) as error:
+        asyncio.run(left[0].load())
+    assert str(error.value) == (
+        "The session can't be loaded any more, as its connection has ended: write 'await request.session.load()' before"
+        " the app returns."
+    )
+    assert store.asked == []
 
 
 def test_two_tasks_that_load_at_the_same_time_find_one_session(browser: Browser, store: Records) -> None:

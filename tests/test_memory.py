@@ -72,7 +72,8 @@ async def drop(message: Any) -> None:
     """Sends to nobody."""
 
 
-def visits(store: Records | None) -> Callable[[int], None]:
+def visits(store: Records | None, around: dict[str, Any] | None = None) -> Callable[[int], None]:
+    """Has so many visits of every kind be made; ``around``: the session of a middleware of another package's."""
     middleware = SessionMiddleware(answer, KEY, store=store)
     cookies = [cookie_of(NESTED, store), b"session=forged", b""]
 
@@ -81,7 +82,8 @@ def visits(store: Records | None) -> Callable[[int], None]:
             path, cookie = ("/write", "/read", "/")[number % 3], cookies[number // 3 % 3]
             if path == "/write" and cookie != cookies[0]:
                 continue
-            connection = middleware({"type": "http", "path": path, "headers": [(b"cookie", cookie)]}, None, drop)
+            scope: dict[str, Any] = {"type": "http", "path": path, "headers": [(b"cookie", cookie)]}
+            connection = middleware(scope if around is None else {**scope, "session": around}, None, drop)
             with suppress(StopIteration):
                 connection.send(None)
         if store is not None:
@@ -93,9 +95,14 @@ def visits(store: Records | None) -> Callable[[int], None]:
 each_way = pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
 
 
+class Theirs(dict[str, Any]):
+    """The session of a middleware around ours."""
+
+
 @each_way
-def test_a_request_leaves_nothing_to_the_garbage_collector(make_store: Any) -> None:
-    visit = visits(make_store())
+@pytest.mark.parametrize("around", [None, Theirs()], ids=["alone", "inside another's"])
+def test_a_request_leaves_nothing_to_the_garbage_collector(make_store: Any, around: Any) -> None:
+    visit = visits(make_store(), around)
     visit(18)
     gc.collect()
     gc.disable()

@@ -89,6 +89,7 @@ def test_every_line_of_the_log_has_its_event_for_machines(all_messages: list[Mes
         ("WARNING", "session.left-behind", "keys"),
         ("WARNING", "session.store-failed"),
         ("WARNING", "session.too-many"),
+        ("WARNING", "session.unreadable-list"),
         ("WARNING", "session.other-middleware"),
         ("WARNING", "session.read-late", "path"),
         ("INFO", "session.merged", "keys"),

@@ -286,6 +286,20 @@ def test_a_list_that_somebody_else_has_written_is_not_believed(wrap: Wrap, store
     assert keys_of(sessions, "42") == [own_key(browser)]
 
 
+def test_a_list_that_a_server_cannot_read_is_begun_anew_with_a_warning(
+    wrap: Wrap, store: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    for key in (OLD_KEY, KEY):
+        wrap(app_that(sign_in("ada")), key, store=store).get()
+
+    assert warnings(caplog)[0] == (
+        "The list of the sessions of one session.principal can't be read, and is begun anew: Sessions won't find those"
+        " that were in it. Give all apps that share the store the same keys; a new key has to be a fallback everywhere"
+        " before it signs anywhere."
+    )
+    assert len(of(Sessions(store, KEY), "ada")) == 1
+
+
 def test_sessions_that_an_older_key_has_signed_are_listed_with_it_as_a_fallback(wrap: Wrap, store: Records) -> None:
     browser = wrap(app_that(sign_in("42")), OLD_KEY, store=store)
     browser.get()

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from .caching import VARY, VARY_ON_ORIGIN, add_session_headers, lets_caches_share, show_cache_control, varies_on_cookie
 from .decision import SAVING, Owed, decide
-from .errors import SessionError
+from .errors import SessionError, SessionNotLoadedError
 from .keepers import CookieKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
 from .origins import OriginGuard
@@ -83,7 +83,7 @@ class Connection:
     # Assigned where it is opened, in SessionMiddleware: a call less, 0.1 µs.
     __slots__ = (
         *("before", "first_message", "outer", "parts", "pass_on", "phase", "refused", "scope", "session"),
-        "set_cookie",
+        *("set_cookie", "unwrapped"),
     )
 
     before: Any  # what stood under the scope key; ABSENT: nothing
@@ -95,6 +95,7 @@ class Connection:
     refused: object  # what the app has put in the session's place that is none; unset before
     scope: Scope
     session: Session
+    unwrapped: Callable[[Any], Awaitable[None]]  # the server's send, where pass_on is another; otherwise unset
     set_cookie: bytes | None  # what has gone to the browser: it goes again if the app starts once more
 
     def __reduce__(self) -> tuple[Callable[[], Connection], tuple[()]]:
@@ -192,6 +193,7 @@ class Connection:
                 for key, value in zip(keys, inside, strict=True):
                     _put(scope, key, value)
 
+        self.unwrapped = send
         return pass_on
 
     def _put_back(self) -> None:
@@ -232,6 +234,8 @@ class Connection:
     def _leave(self) -> None:
         self.phase = "closed"
         self._put_back()
+        if self.before is not ABSENT:
+            self.pass_on = getattr(self, "unwrapped", self.pass_on)  # which doesn't know this connection
 
     def _may_have_changed(self) -> bool:
         session = self.session
@@ -250,17 +254,25 @@ class Connection:
             self._replace({})
         elif kind in _MAPPINGS or issubclass(kind, Session):
             # Starlette before 1.0, inside ours, puts an empty dict there for a visitor whom it doesn't know.
-            if replacement or kind is not dict or self.session.accessed:
-                self._replace(replacement)
+            if (replacement or kind is not dict or self.session.accessed) and replacement is not self._find_refused():
+                try:
+                    self._replace(replacement)
+                except SessionNotLoadedError:
+                    self.refused = replacement
+                    raise
         elif not issubclass(kind, _NO_SESSION):
             report_other_inside(scope_key, kind)
-        elif replacement is not getattr(self, "refused", None):
+        elif replacement is not self._find_refused():
             self.refused = replacement
             self.session.mark_accessed()
             raise SessionError(
                 f"scope[{scope_key!r}] was replaced by a {kind.__name__};"
                 " put a dict there, or delete the key to clear the session."
             )
+
+    def _find_refused(self) -> object:
+        """What was said already to be no session: an error page is to go out all the same."""
+        return getattr(self, "refused", None)
 
     def _replace(self, content: Mapping[str, Any]) -> None:
         """What the app has put in the session's place is a session of its own, where a cookie can still lead to it."""

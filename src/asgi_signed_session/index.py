@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeAlias
 
 from .errors import SessionError
 from .ids import PROOF_HASH
+from .reporting import report_unreadable_index
 from .sealing import Seal, Sealed
 from .signing import BadPayload
 from .stores import Store
@@ -94,6 +95,7 @@ class Index:
         try:
             payload = self._seal.open(key, record).payload
         except BadPayload:  # of other keys, or of nobody: what it says can't be believed
+            report_unreadable_index()
             return {}
         return {key: Entry(*entry) for key, entry in json.loads(payload).items()}
 

@@ -55,6 +55,16 @@ def report_too_many(limit: int) -> None:
     )
 
 
+def report_unreadable_index() -> None:
+    """Says that the list of a principal's sessions can't be read, and is begun anew."""
+    logger.warning(
+        "The list of the sessions of one session.principal can't be read, and is begun anew: Sessions won't find those"
+        " that were in it. Give all apps that share the store the same keys; a new key has to be a fallback everywhere"
+        " before it signs anywhere.",
+        extra={"event": "session.unreadable-list"},
+    )
+
+
 def report_store_failed(error: Exception) -> None:
     """Says, once a minute, that the store can't be read."""
     now = time.monotonic()
