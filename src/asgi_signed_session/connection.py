@@ -399,12 +399,12 @@ class StoredConnection(Connection):
     async def _read(self, headers: Any) -> None:
         keeper = self.parts.keeper
         self.headers = headers
+        if keeper.reads_when_touched and keeper.autoload:
+            self.session._belong_to(self)  # as the middleware has made it
+            return
         source: Any = NOTHING  # where the store fails, an error page around us finds an empty session
         try:
-            if keeper.reads_when_touched or not keeper.autoload:
-                source = headers if self.parts.guard is None else (self.scope, headers)
-            else:
-                source = await self._find()
+            source = await self._find() if keeper.autoload else headers
         finally:
             session = self.session = self.scope[self.parts.scope_key] = make_unread(self.parts.opener, source)
             if not keeper.autoload:
@@ -464,8 +464,13 @@ class StoredConnection(Connection):
                 " cookie can carry the new id any more. Call it earlier, or on a request of its own."
             )
 
-    async def send(self, message: Message) -> None:  # both are awaited
+    def send(self, message: Message) -> Awaitable[None]:
         start = START_OF[message["type"]]
+        if start is None and not self._may_have_changed():
+            return self.pass_on(message)
+        return self._send_saved(message, start)
+
+    async def _send_saved(self, message: Message, start: Start | None) -> None:
         if start is not None:
             if start == "accept" and not accept_takes_headers(self.scope):
                 self.phase = "started"
@@ -482,7 +487,7 @@ class StoredConnection(Connection):
             if self.first_message is None and self.session._state is None:
                 self.first_message = message
             message = self._add_headers(message, start, owed)
-        elif self._may_have_changed() and is_end(message):
+        elif is_end(message):
             # So that the visitor's next request finds it, however long the app goes on.
             await self._save_late()
         await self.pass_on(message)
