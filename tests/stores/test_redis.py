@@ -100,7 +100,7 @@ def test_what_the_app_asks_of_its_client_is_decoded_as_before(url: str) -> None:
     asyncio.run(main())
 
 
-def test_each_call_is_one_command_once_the_server_knows_the_script(url: str) -> None:
+def test_each_call_is_one_command_once_the_server_knows_the_script_but_where_a_new_place_is_taken(url: str) -> None:
     asked: list[str] = []
 
     class Noting:
@@ -115,7 +115,8 @@ def test_each_call_is_one_command_once_the_server_knows_the_script(url: str) -> 
         async with Client.from_url(url) as client:
             store = RedisStore(Noting(client))
             await store.swap(KEY, None, OLD, ttl=60)
-            assert asked == ["EVALSHA", "EVAL"]
+            await store.swap(KEY, OLD, OLD, ttl=60)
+            assert asked == ["SET", "EVALSHA", "EVAL"]
             asked.clear()
 
             await store.swap(KEY, OLD, NEW, ttl=None)
@@ -123,6 +124,11 @@ def test_each_call_is_one_command_once_the_server_knows_the_script(url: str) -> 
             await store.get(KEY)
             await store.delete(KEY)
             assert asked == ["EVALSHA", "EVALSHA", "GET", "DEL"]
+            asked.clear()
+
+            await store.swap(KEY, None, OLD, ttl=None)
+            assert await store.swap(KEY, None, NEW, ttl=None) == OLD
+            assert asked == ["SET", "SET", "EVALSHA"]
 
     asyncio.run(main())
 

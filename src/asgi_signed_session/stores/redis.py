@@ -26,9 +26,9 @@ class RedisStore:
     or one of ``valkey.asyncio``; it stays the app's to close. Or it is a URL, ``redis://``, ``rediss://`` or
     ``unix://``: then each event loop has at most ``max_connections`` of its own; requests wait for one.
 
-    Each call is one command with one key, ``prefix`` and the record's key. Each reads from the primary: a client that
-    reads from replicas does not see what was just written. Raises ``TypeError`` for what is neither, and ``ValueError``
-    for another URL.
+    Each call is one command with one key, ``prefix`` and the record's key; it is two where there is a record already
+    and none was expected. Each reads from the primary: a client that reads from replicas does not see what was just
+    written. Raises ``TypeError`` for what is neither, and ``ValueError`` for another URL.
     """
 
     def __init__(self, client: Any, prefix: str = "session:", *, max_connections: int = 50) -> None:
@@ -53,7 +53,11 @@ class RedisStore:
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
         """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
-        arguments = [1, self._prefix + key, (expected or b"")[:MAC], record, *([] if ttl is None else ["EX", ttl])]
+        place, life = self._prefix + key, () if ttl is None else ("EX", ttl)
+        # Nearly always enough for a new session: without the script, 8 µs less of 135.
+        if expected is None and await self._ask("SET", place, record, "NX", *life):
+            return None
+        arguments = (1, place, (expected or b"")[:MAC], record, *life)
         there: bytes | None
         try:
             there = await self._ask("EVALSHA", _SWAP_HASH, *arguments)
