@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Barrier, Timer
+from threading import Barrier, Timer, get_ident
 from time import monotonic
 from typing import Any
 
@@ -226,6 +226,76 @@ def test_a_lock_of_another_puts_off_the_removal_and_raises_nothing(
 
     store._sweep(time.time())
     assert count_rows(path) == 0
+
+
+# The log of what was written
+
+
+def read_without_the_log(path: Path, key: str) -> bytes | None:
+    copy = path.with_name("copy.db")
+    copy.write_bytes(path.read_bytes())
+    with connected(copy) as connection:
+        found: tuple[bytes] | None = connection.execute("SELECT record FROM sessions WHERE key = ?", (key,)).fetchone()
+        return found and found[0]
+
+
+def note_threads_of_checkpoints(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    threads: list[int] = []
+    checkpoint = SQLiteStore._checkpoint
+
+    def noting(store: SQLiteStore) -> None:
+        threads.append(get_ident())
+        checkpoint(store)
+
+    monkeypatch.setattr(SQLiteStore, "_checkpoint", noting)
+    return threads
+
+
+def test_each_hundred_writes_the_log_is_moved_to_the_file_off_the_event_loop(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = note_threads_of_checkpoints(monkeypatch)
+    keep(store)
+    for _ in range(98):
+        keep(store, make_key())
+    assert (threads, read_without_the_log(path, KEY)) == ([], None)
+
+    keep(store, make_key())
+
+    assert read_without_the_log(path, KEY) == OLD
+    assert len(threads) == 1
+    assert threads != [get_ident()]
+
+
+def test_under_trio_the_log_is_moved_to_the_file_too(
+    store: SQLiteStore, path: Path, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        await store.swap(KEY, None, OLD, ttl=None)
+
+    monkeypatch.setattr(sqlite, "_CHECKPOINT_EACH", 1)
+    run(main)
+
+    assert read_without_the_log(path, KEY) == OLD
+
+
+def test_a_log_that_can_not_be_moved_raises_nothing(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "_CHECKPOINT", "no SQL")
+    monkeypatch.setattr(sqlite, "_CHECKPOINT_EACH", 1)
+
+    keep(store)
+    store._checkpoint()
+
+    assert store.get_now(KEY) == OLD
+
+
+def test_a_store_that_was_closed_meanwhile_stays_closed(store: SQLiteStore) -> None:
+    keep(store)
+    store.close()
+
+    store._checkpoint()
+
+    assert not store._databases
 
 
 # Several processes and threads
