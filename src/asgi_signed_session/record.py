@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 from .ids import Id
@@ -76,18 +76,23 @@ class Wishes:
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
-        metadata = self.change(record.metadata)
-        if not self.renewed:
-            return replace(record, metadata=metadata)
+        is_new = self.renewed > 0
+        # Written out: dataclasses.replace takes 1 µs more, and for a new session another for its id.
         return Record(
             record.content,
-            metadata,
+            self.change(record.metadata),
             record.payload,
-            due=record.due,
-            rejected=record.rejected,
-            place=record.place,
-            without=None if self.ended else record.without,
+            None if is_new else record.signed_at,
+            None if is_new else record.issued_at,
+            record.due,
+            record.rejected,
+            record.place,
+            None if is_new and self.ended else record.without,
         )
+
+    def under(self, session_id: Id | None) -> Wishes:
+        """These, of a new session with this id."""
+        return Wishes(self.max_age, self.principal, self.renewed, self.ended, session_id)
 
     def change(self, metadata: Metadata) -> Metadata:
         """``metadata`` as it is wished to be."""

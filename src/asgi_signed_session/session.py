@@ -184,7 +184,7 @@ class Session(dict[str, Any]):
         if session_id is None:
             keeper = getattr(self, "_keeper", None)
             session_id = keeper and keeper.make_id()
-            self._wishes = replace(self._wishes, id=session_id)
+            self._wishes = self._wishes.under(session_id)
         return session_id and session_id.key
 
     @property
