@@ -510,7 +510,7 @@ class StoredConnection(Connection):
         record, wishes = session._take()
         if record.place is None and session.store_key is not None:
             record, wishes = session._take()  # with the id that it has now: a second try writes over the first
-        if owed == "late":
+        if owed == "late" and wishes.max_age is not False:
             wishes = replace(wishes, max_age=False)  # no cookie can carry it: it stays, and is reported
         before = self.set_cookie
         if owed != "late":
