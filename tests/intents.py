@@ -202,7 +202,7 @@ def _look(browser: Browser) -> str:
 
 def _store_of(browser: Browser) -> Any:
     app: Any = browser.app
-    return app._parts.keeper._store
+    return app._parts.keeper.store
 
 
 def play_all() -> dict[tuple[str, str], Outcome]:
