@@ -195,20 +195,6 @@ def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: 
     assert store.asked == []
 
 
-def test_two_tasks_that_load_at_the_same_time_find_one_session(browser: Browser, store: Records) -> None:
-    async def talk(session: Session) -> Any:
-        async def load_too() -> None:
-            store.before.clear()
-            await session.load()
-            session["first"] = 1
-
-        store.before["get"] = load_too
-        await session.load()
-        return dict(session)
-
-    assert serve(browser, store, talk, autoload=False) == {"user": "ada", "first": 1}
-
-
 def test_starlettes_request_leads_to_a_session_that_can_be_loaded(store: Records) -> None:
     async def count(request: Request) -> JSONResponse:
         session: Any = request.session

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal
@@ -17,7 +16,7 @@ from .keepers import CookieKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
 from .origins import OriginGuard
 from .payload import find_new_metadata
-from .record import DELETED, NOTHING, REJECTED, Record
+from .record import DELETED, NOTHING, REJECTED, Record, Wishes
 from .reporting import (
     UnsavedEvent,
     report_other_inside,
@@ -29,7 +28,8 @@ from .reporting import (
     why_unsaved,
 )
 from .session import Keeper, Session, make_unread
-from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper
+from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper, Unanswered
+from .turns import Turns
 from .unloaded import UnloadedSession
 
 Phase = Literal["open", "started", "closed"]  # "started": the headers are out, or on their way
@@ -364,9 +364,11 @@ def find_owner(around: tuple[Connection, ...], parts: Parts) -> Connection | Non
 class StoredConnection(Connection):
     """One connection whose session is kept in a store: reading and saving are awaited, and late changes saved."""
 
-    __slots__ = ("headers",)
+    __slots__ = ("headers", "turns", "unanswered")
 
     headers: Any
+    turns: Turns  # of its tasks
+    unanswered: Unanswered
     phase: Phase
     session: Session
 
@@ -398,7 +400,7 @@ class StoredConnection(Connection):
 
     async def _read(self, headers: Any) -> None:
         keeper = self.parts.keeper
-        self.headers = headers
+        self.headers, self.turns, self.unanswered = headers, Turns(), {}
         if keeper.reads_when_touched and keeper.autoload:
             self.session._belong_to(self)  # as the middleware has made it
             return
@@ -420,19 +422,29 @@ class StoredConnection(Connection):
 
     async def load(self) -> None:
         """Reads the session from the store: for the first time, or again."""
+        is_first = isinstance(self.session, UnloadedSession)
+        if not self.turns.take_now():
+            await self.turns.take()
+        try:
+            await (self._load_first() if is_first else self._load_again())
+        finally:
+            self.turns.give_back()
+
+    async def _load_first(self) -> None:
+        session = self.session
+        if isinstance(session, UnloadedSession):  # another task may have been quicker
+            session._load(await self._find())
+
+    async def _load_again(self) -> None:
         session, keeper = self.session, self.parts.keeper
-        if isinstance(session, UnloadedSession):
-            record = await self._find()
-            if isinstance(session, UnloadedSession):  # another task may have been quicker
-                session._load(record)
-            return
         session.mark_accessed()
         if session.rejected == "unavailable":
             record = await keeper.find(self.headers)
             session._take_over(record.content, record)
         if session._has_new_id():  # it is new, or nothing of before is to stay: what is saved settles it
             return
-        content, record = await keeper.look_again(session, session._record)
+        stored = await keeper.look(session._record)
+        content, record = keeper.compare(stored, session, session._record, self.unanswered)
         if record.rejected is not None:
             self._report(RENEWED if record.rejected == "superseded" else ENDED, "session.ended")
         session._take_over(content, record)
@@ -475,15 +487,9 @@ class StoredConnection(Connection):
             if start == "accept" and not accept_takes_headers(self.scope):
                 self.phase = "started"
             owed = self._find_owed(start)
-            before, self.phase = self.phase, "started"
             if owed in SAVING:
-                try:
-                    ended = await self._save_stored(owed)
-                except BaseException:  # nothing goes out
-                    self.phase = before
-                    raise
-                if ended is not None:
-                    self._report(str(ended), "session.ended")
+                owed = await self._save_at_the_start(start, owed)
+            self.phase = "started"
             if self.first_message is None and self.session._state is None:
                 self.first_message = message
             message = self._add_headers(message, start, owed)
@@ -492,8 +498,33 @@ class StoredConnection(Connection):
             await self._save_late()
         await self.pass_on(message)
 
+    async def _save_at_the_start(self, start: Start, owed: Owed) -> Owed:
+        """Saves what a response's start owes the session; what that was, when its turn had come."""
+        if not self.turns.take_now():
+            await self.turns.take()
+            owed = self._find_owed(start)
+        before, self.phase = self.phase, "started"
+        try:
+            ended = await self._save_stored(owed) if owed in SAVING else None
+        except BaseException:  # nothing goes out
+            self.phase = before
+            raise
+        finally:
+            self.turns.give_back()
+        if ended is not None:
+            self._report(str(ended), "session.ended")
+        return owed
+
     async def _save_late(self, failed: bool = False) -> None:
         """Saves what has changed since the cookie went out, unless the app has failed without an answer."""
+        if not self.turns.take_now():
+            await self.turns.take()
+        try:
+            await self._save_changes(failed)
+        finally:
+            self.turns.give_back()
+
+    async def _save_changes(self, failed: bool) -> None:
         self._take_late_replacement(self.scope)
         if self.session._is_changed():
             is_barred = failed or self._is_cross_site()
@@ -507,11 +538,7 @@ class StoredConnection(Connection):
     async def _save_stored(self, owed: Owed | Literal["late"]) -> SessionEndedError | None:
         """Saves the session, or says why it may not be saved any more."""
         session, keeper = self.session, self.parts.keeper
-        record, wishes = session._take()
-        if record.place is None and session.store_key is not None:
-            record, wishes = session._take()  # with the id that it has now: a second try writes over the first
-        if owed == "late" and wishes.max_age is not False:
-            wishes = replace(wishes, max_age=False)  # no cookie can carry it: it stays, and is reported
+        record, wishes = self._take(owed)
         before = self.set_cookie
         if owed != "late":
             self.set_cookie = None
@@ -519,7 +546,9 @@ class StoredConnection(Connection):
             if owed == "delete" or session._is_over():
                 record, set_cookie = await keeper.drop(wishes, record, self._is_secure())
             else:
-                record, set_cookie = await keeper.keep(session, wishes, record, self._is_secure(), owed)
+                record, set_cookie = await keeper.keep(
+                    session, wishes, record, self._is_secure(), owed, self.unanswered
+                )
         except SessionEndedError as error:
             session._give_up()
             return error
@@ -532,3 +561,12 @@ class StoredConnection(Connection):
             self.set_cookie = set_cookie or before  # that of a start which has failed to go out
         session._settle(record, wishes)
         return None
+
+    def _take(self, owed: Owed | Literal["late"]) -> tuple[Record, Wishes]:
+        """What is to be saved anew, and the wishes for it."""
+        session = self.session
+        record, wishes = session._take()
+        if record.place is None and session.store_key is not None:
+            record, wishes = session._take()  # with the id that it has now: a second try writes over the first
+        # No cookie can carry it: it stays, and is reported.
+        return record, wishes.without_max_age() if owed == "late" else wishes

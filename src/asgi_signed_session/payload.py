@@ -72,7 +72,9 @@ class Codec:
     def read(self, payload: bytes, signed_at: int, outdated: bool) -> Record:
         """The session in the ``payload`` of a record, whose cookie was signed then. Raises ``BadPayload``."""
         content = self._load(payload)
-        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY, NO_METADATA))
+        if METADATA_KEY not in content:
+            return Record(content, NO_METADATA, payload, signed_at, signed_at, outdated)
+        issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
         return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
 
     def _load(self, payload: bytes) -> dict[str, Any]:

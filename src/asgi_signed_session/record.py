@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from .ids import Id
@@ -89,6 +89,10 @@ class Wishes:
             record.place,
             None if is_new and self.ended else record.without,
         )
+
+    def without_max_age(self) -> Wishes:
+        """These, but for a ``max_age`` of the session's own."""
+        return self if self.max_age is False else replace(self, max_age=False)
 
     def under(self, session_id: Id | None) -> Wishes:
         """These, of a new session with this id."""

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import SessionError
@@ -91,6 +91,11 @@ class Attempt(NamedTuple):
     overruled: list[str]  # keys in which what another request has written gives way
 
 
+# What a connection has tried to write and has no answer for, by what it would be in the store: the record that it would
+# have then, and the wishes that were met.
+Unanswered: TypeAlias = dict[bytes, tuple[Record, Wishes]]
+
+
 class StoreKeeper(BaseKeeper):
     """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
 
@@ -151,13 +156,20 @@ class StoreKeeper(BaseKeeper):
             rejected = _choose(rejected, found.rejected)
         return REJECTED[rejected]
 
-    async def look_again(self, content: Mapping[str, Any], record: Record) -> tuple[Mapping[str, Any], Record]:
+    async def look(self, record: Record) -> bytes | None:
+        """What is in the store where a session is that isn't new."""
+        return None if record.place is None else await self.store.get(record.place.id.key)
+
+    def compare(
+        self, stored: bytes | None, content: Mapping[str, Any], record: Record, unanswered: Unanswered
+    ) -> tuple[Mapping[str, Any], Record]:
         """What a session with this ``content`` is by now, and from what; without content where it has ended."""
-        place = record.place
-        assert place is not None, "One that is new is in no store yet."
-        stored = await self.store.get(place.id.key)
         if stored is None:
             return NO_CONTENT, REJECTED["expired"]
+        if stored in unanswered:
+            record, _ = unanswered[stored]
+        place = record.place
+        assert place is not None, "One that is new is in no store yet."
         try:
             proof, end, payload = self._seal.open(place.id.key, stored)
             now_there = self.codec.read(payload, record.signed_at or 0, record.due)
@@ -222,9 +234,17 @@ class StoreKeeper(BaseKeeper):
         return make_id(self.session_cookie)
 
     async def keep(
-        self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion
+        self,
+        content: Mapping[str, Any],
+        wishes: Wishes,
+        record: Record,
+        secure: bool,
+        how: Occasion,
+        unanswered: Unanswered,
     ) -> Kept:
         """Writes ``content`` to the store, merged with what others have written since it was read.
+
+        What it tries is in ``unanswered`` until it has held.
 
         Raises ``SessionError``, or ``SessionEndedError`` for what may not be saved any more. What is late and begins a
         new session has no cookie that could lead to it: it is dropped.
@@ -239,15 +259,21 @@ class StoreKeeper(BaseKeeper):
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
             stored = attempt.place.stored
+            unanswered[stored] = attempt.record, wishes
             principal: str | None = attempt.record.metadata.get("principal") if attempt.sets_cookie else None
             if principal is not None:
                 await self._note(principal, attempt)
             there = await self._swap(attempt)
             if there is None or there == stored:
+                unanswered.clear()
                 if principal is not None:
                     await self._check_noted(principal, attempt)
                 return self._conclude(attempt, secure)
-            record, wishes = self._meet(there, attempt, wishes, record)
+            if there in unanswered:
+                record, met = unanswered[there]
+                wishes = wishes.beyond(met)
+            else:
+                record, wishes = self._meet(there, attempt, wishes, record)
         raise describe_refusal(self.store)
 
     async def _swap(self, attempt: Attempt) -> bytes | None:
@@ -357,8 +383,7 @@ class StoreKeeper(BaseKeeper):
             now_there = self.codec.read(payload, record.signed_at or 0, record.due)
         except BadData:
             return self._begin_anew(attempt, wishes, record, _UNREADABLE)
-        if place is None:  # our own, of a try that failed after it had held: nobody else knows of it
-            return replace(record, place=Place(attempt.place.id, proof, end, there, payload), payload=payload), wishes
+        assert place is not None, "Nobody else knows the id of a new session."
         if proof != place.proof:
             is_of_one_line = not wishes.ended and _is_of_one_line(record, now_there)
             if is_of_one_line and wishes.principal and "principal" not in record.metadata:

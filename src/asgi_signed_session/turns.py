@@ -1,0 +1,56 @@
+"""One after another, under whichever event loop: the tasks of one connection that read and write its session."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import types
+from collections.abc import Awaitable, Callable, Generator
+
+
+class Turns:
+    """Lets one task go on at a time. Where no other is at it, none waits, and nothing is made for it."""
+
+    _is_taken = False
+    _wakers: tuple[Callable[[], object], ...] = ()
+
+    def take_now(self) -> bool:
+        """Takes the turn where nobody has it; whether it did."""
+        if self._is_taken:
+            return False
+        self._is_taken = True
+        return True
+
+    async def take(self) -> None:
+        """Waits until nobody has the turn, and takes it."""
+        while not self.take_now():
+            wake, wait = _make_event()
+            self._wakers += (wake,)
+            await wait()
+
+    def give_back(self) -> None:
+        """Ends the turn. All who wait look again: one of them alone may have been cancelled."""
+        self._is_taken = False
+        for wake in self._wakers:
+            wake()
+        self._wakers = ()
+
+
+def _make_event() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]]:
+    """What wakes, and what waits for that."""
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        event = trio.Event()
+        return event.set, event.wait
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return (lambda: None), _give_way
+    own = asyncio.Event()
+    return own.set, own.wait
+
+
+@types.coroutine
+def _give_way() -> Generator[None]:
+    """To whoever drives the coroutine by hand."""
+    yield

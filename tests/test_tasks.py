@@ -1,0 +1,281 @@
+"""Several tasks of one connection that load and save its session at the same time, and answers that are lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, count
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from asgi_signed_session import Session, SessionMiddleware
+
+from .apps import app_that
+from .browser import Browser
+from .conftest import KEY
+from .intents import run_now
+from .records import Records
+from .test_parallel import pause
+
+Operation = tuple[str, int]  # a name and a value that no other operation has
+
+names = st.sampled_from(["append", "set", "load", "save", "save", "elsewhere"])
+
+
+@dataclass
+class Answering(Records):
+    """A store that gives way before each call and before its answer, and loses the answers that it is told to."""
+
+    lost: frozenset[int] = frozenset()  # numbers of swaps whose answers are lost
+    unheard: frozenset[int] = frozenset()  # numbers of swaps that are lost themselves
+    swaps: int = 0
+    is_slow: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    async def get(self, key: str) -> bytes | None:
+        if not self.is_slow:
+            return await super().get(key)
+        await pause()
+        record = await super().get(key)
+        await pause()
+        return record
+
+    async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
+        if not self.is_slow:
+            return await super().swap(key, expected, record, ttl=ttl)
+        number, self.swaps = self.swaps, self.swaps + 1
+        await pause()
+        if number in self.unheard:
+            raise ConnectionError("not sent")
+        answer = await super().swap(key, expected, record, ttl=ttl)
+        await pause()
+        if number in self.lost:
+            raise ConnectionError("no answer")
+        return answer
+
+
+@dataclass
+class Open:
+    """A websocket that is open, and what its tasks have put into its session."""
+
+    store: Answering
+    appended: list[int] = field(default_factory=list)
+    set: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.visitor = Browser(SessionMiddleware(app_that(self._put(0)), KEY, store=self.store), run=run_now)
+        self.visitor.get()
+        self.sessions: list[Session] = []
+        self.connection = self._serve()
+        self.connection.send(None)
+        self.store.is_slow = True
+
+    def _put(self, value: int) -> Any:
+        self.appended.append(value)
+        return lambda scope: scope["session"].setdefault("list", []).append(value)
+
+    def _serve(self) -> Coroutine[Any, Any, None]:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({"type": "websocket.accept"})
+            self.sessions.append(scope["session"])
+            await pause()
+
+        async def send(message: Any) -> None:
+            """To nobody."""
+
+        scope = {"type": "websocket", "path": "/", "headers": self.visitor.headers()}
+        return SessionMiddleware(app, KEY, store=self.store)(scope, None, send)
+
+    async def run(self, program: list[Operation]) -> None:
+        [session] = self.sessions
+        for name, value in program:
+            if name == "append":
+                session.setdefault("list", []).append(value)
+                self.appended.append(value)
+            elif name == "set":
+                session[f"key {value}"] = self.set[f"key {value}"] = value
+            elif name == "elsewhere":
+                self.store.is_slow = False
+                self.visitor.app = SessionMiddleware(app_that(self._put(value)), KEY, store=self.store)
+                self.visitor.get()
+                self.store.is_slow = True
+            else:
+                with suppress(ConnectionError):  # the app goes on, and may try again
+                    await getattr(session, name)()
+
+    def close(self) -> None:
+        self.store.lost = self.store.unheard = frozenset()
+        with suppress(StopIteration):
+            for _ in range(100):
+                self.connection.send(None)
+
+
+def play(programs: list[list[str]], order: list[int], lost: frozenset[int], unheard: frozenset[int]) -> Any:
+    """What is in the store in the end, and what was put in, where the tasks have their turns in this order."""
+    websocket = Open(Answering(lost=lost, unheard=unheard))
+    numbers = iter(range(1, 100))
+    tasks: list[Any] = [websocket.run([(name, next(numbers)) for name in program]) for program in programs]
+    turns = chain(order, count())
+    while tasks:
+        task = tasks[next(turns) % len(tasks)]
+        try:
+            task.send(None)
+        except StopIteration:
+            tasks.remove(task)
+    websocket.close()
+    [content] = websocket.store.sessions.values()
+    return content, websocket
+
+
+few = st.frozensets(st.integers(0, 12), max_size=6)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.lists(names, max_size=6), max_size=3), st.lists(st.integers(0, 5), max_size=60), few, few)
+@example([["append", "save"], ["append", "save"]], [0, 1, 0, 1, 0, 1, 1, 1], frozenset(), frozenset())
+@example([["append", "save"], ["load"]], [0, 0, 1, 1, 1, 0], frozenset(), frozenset())
+@example([["load"], ["elsewhere", "load"]], [0, 1, 1, 1, 0, 0], frozenset(), frozenset())
+@example([["append", "save", "append", "save"]], [], frozenset({0, 1}), frozenset())  # both of the first save's answers
+def test_in_any_order_each_change_is_in_the_store_once(
+    programs: list[list[str]], order: list[int], lost: frozenset[int], unheard: frozenset[int]
+) -> None:
+    # What somebody else has written over a save that wasn't answered doesn't tell whether that save had held.
+    is_alone = all("elsewhere" not in program for program in programs)
+
+    content, websocket = play(programs, order, lost if is_alone else frozenset(), unheard)
+
+    assert Counter(content.pop("list")) == Counter(websocket.appended)
+    assert content == websocket.set
+
+
+def test_a_session_whose_first_save_was_not_answered_is_saved_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A new visitor's, on a server that the driver loses twice."""
+    store = Answering(lost=frozenset({0, 1}), is_slow=True)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["list"] = [1]
+        with suppress(ConnectionError):
+            await send({"type": "http.response.start", "status": 200})
+        scope["session"]["list"].append(2)
+        await send({"type": "http.response.start", "status": 500})
+
+    answers: list[Any] = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    connection: Any = SessionMiddleware(app, KEY, store=store)({"type": "http", "path": "/", "headers": []}, None, send)
+    with suppress(StopIteration):
+        while True:
+            connection.send(None)
+
+    assert list(store.sessions.values()) == [{"list": [1, 2]}]
+    assert [name for name, _ in answers[0]["headers"]] == [b"vary", b"set-cookie", b"cache-control"]
+    assert caplog.records == []
+
+
+# Under event loops
+
+
+def test_tasks_wait_for_one_another_under_any_event_loop(run: Any) -> None:
+    """The store of each answers once the other has asked for its turn."""
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(list=[])), KEY, store=store))
+    visitor.get()
+    store.forget()
+
+    async def add(session: Session, number: int) -> None:
+        session["list"].append(number)
+        await session.save()
+        await session.load()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        session = scope["session"]
+        store.before = dict.fromkeys(("get", "swap"), checkpoint)
+        async with anyio.create_task_group() as tasks:
+            for number in range(5):
+                tasks.start_soon(add, session, number)
+
+    visitor.app, visitor.run = SessionMiddleware(app, KEY, store=store), run
+    visitor.websocket()
+
+    [content] = store.sessions.values()
+    assert sorted(content["list"]) == [0, 1, 2, 3, 4]
+
+
+async def checkpoint() -> None:
+    await anyio.lowlevel.checkpoint()
+
+
+def test_a_task_that_is_cancelled_while_it_waits_keeps_nobody_waiting(run: Any) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(n=0)), KEY, store=store))
+    visitor.get()
+    held: list[int] = []
+    waiting: list[int] = []
+
+    async def save(session: Session, number: int) -> None:
+        session["n"] = number
+        await session.save()
+
+    async def hold() -> None:
+        held.append(1)
+        store.before.clear()
+        while len(waiting) < 1:
+            await anyio.lowlevel.checkpoint()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        session = scope["session"]
+        store.before["swap"] = hold
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(save, session, 1)
+            while not held:
+                await anyio.lowlevel.checkpoint()
+            with anyio.CancelScope() as scope_of_the_second:
+                scope_of_the_second.cancel()
+                await session.load()
+            tasks.start_soon(save, session, 3)
+            await anyio.lowlevel.checkpoint()
+            waiting.append(1)
+
+    visitor.app, visitor.run = SessionMiddleware(app, KEY, store=store), run
+    visitor.websocket()
+
+    assert list(store.sessions.values()) == [{"n": 3}]
+
+
+def test_two_tasks_that_load_a_session_for_the_first_time_read_it_once(run: Any) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(n=0)), KEY, store=store))
+    visitor.get()
+    store.forget()
+    store.before["get"] = checkpoint
+    seen: list[Any] = []
+
+    async def look(session: Session) -> None:
+        await session.load()
+        session["n"] += 1
+        seen.append(dict(session))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(3):
+                tasks.start_soon(look, scope["session"])
+        await send({"type": "http.response.start", "status": 200})
+
+    visitor.app, visitor.run = SessionMiddleware(app, KEY, store=store, autoload=False), run
+    visitor.get()
+
+    assert seen == [{"n": 1}, {"n": 2}, {"n": 3}]
+    assert store.methods == ["get", "swap"]
