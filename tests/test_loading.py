@@ -259,6 +259,38 @@ def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(wrap: Wrap
     assert browser.get("/whoami").json() == {}
 
 
+def look_at_both(scope: Any) -> Any:
+    return [dict(scope["session"]), scope["session"].rejected]
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        (["junk", "own"], [ADA, None]),
+        (["unknown", "own"], [ADA, None]),
+        (["junk", "unknown"], [{}, "bad-signature"]),
+        (["unknown", "junk"], [{}, "expired"]),
+        (["junk", "before"], [{}, "superseded"]),
+        (["before", "junk"], [{}, "superseded"]),
+    ],
+)
+def test_a_store_that_answers_at_once_is_asked_for_one_cookie_after_another_too(
+    wrap: Wrap, others: list[str], found: list[Any]
+) -> None:
+    store = MemoryStore()
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    values = {"junk": "junk", "unknown": make_signer().sign("U" * 43).decode(), "before": browser.cookies["session"]}
+    browser.app = SessionMiddleware(app_that(lambda scope: scope["session"].regenerate()), KEY, store=store)
+    browser.get()
+    values["own"] = browser.cookies["session"]
+    browser.app = SessionMiddleware(app_that(look_at_both), KEY, store=store)
+
+    header = "; ".join(f"session={values[name]}" for name in others).encode()
+
+    assert browser.get(headers=[(b"cookie", header)]).json() == found
+
+
 # Once more
 
 
