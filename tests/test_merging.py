@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime, timezone
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -84,6 +86,7 @@ def test_what_becomes_of_two_changes_at_the_same_time(
 
 
 DAY = datetime(2027, 1, 1, tzinfo=timezone.utc)
+NOON = datetime(2030, 1, 1, 12, tzinfo=timezone.utc)
 LATER = datetime(2027, 1, 2, tzinfo=timezone.utc)
 
 
@@ -121,6 +124,19 @@ class Unequal:
         ({"a": DAY}, {"b": DAY}, False),
         ({"a": (DAY, 1)}, {"a": (DAY, 1)}, True),
         (Unequal(), Unequal(), False),
+        # What is equal, and not the same.
+        (NOON, NOON.replace(tzinfo=ZoneInfo("UTC")), False),
+        (NOON, NOON.replace(fold=1), False),
+        (NOON.timetz(), NOON.timetz().replace(fold=1), False),
+        (NOON, NOON.replace(), True),
+        (Decimal("1.0"), Decimal("1.00"), False),
+        (Decimal("NaN"), Decimal("NaN"), True),
+        ([Decimal(0)], [Decimal("-0")], False),
+        ({1, 2}, {1, 2, 3}, False),
+        ({1}, {True}, False),
+        ({NOON}, {NOON.replace(fold=1)}, False),
+        ({8, 0}, {0, 8}, True),  # which are in another order
+        (frozenset({NOON, 8, 0}), frozenset({0, 8, NOON}), True),
     ],
 )
 def test_two_values_are_the_same_in_every_part_or_not(one: Any, other: Any, same: bool) -> None:

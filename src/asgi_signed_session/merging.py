@@ -12,6 +12,8 @@ import marshal
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime, time
+from decimal import Decimal
 from typing import Any, Final
 
 MAX_DEPTH = 20  # levels of dicts in dicts; what lies deeper is compared whole
@@ -124,6 +126,13 @@ def _is_same(one: Any, other: Any) -> bool:
     if type(one) in (list, tuple):
         return len(one) == len(other) and all(map(is_same, one, other))
     try:
-        return bool(one == other) or pickle.dumps(one) == pickle.dumps(other)
+        return (bool(one == other) and _spell(one) == _spell(other)) or pickle.dumps(one) == pickle.dumps(other)
     except Exception:  # whatever a user's object raises
         return False
+
+
+def _spell(value: Any) -> Any:
+    """What tells equal values apart: noon in London and in Lisbon, 1.0 and 1.00, a set of 1 and one of ``True``."""
+    if type(value) in (set, frozenset):
+        return sorted(map(repr, value))
+    return repr(value) if type(value) in (datetime, time, Decimal) else None
