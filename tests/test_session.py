@@ -11,8 +11,10 @@ from collections import ChainMap, UserDict, defaultdict
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import orjson
@@ -438,6 +440,15 @@ def test_a_nested_value_is_watched_whatever_way_it_was_handed_out(hand_out: Any,
         assert session["cart"][-1] == "mug"
 
 
+UNCHANGING = [
+    datetime(2030, 1, 1, tzinfo=timezone.utc),
+    date(2030, 1, 1),
+    time(12),
+    timedelta(1),
+    Decimal("1.5"),
+    UUID(int=1),
+]
+
 HANDING_OUT_NOTHING: dict[str, Callable[[Any], Any]] = {
     "an immutable value": lambda s: [s["a"], s.get("name"), s.get("z"), s.get("z", 2)],
     "its keys": lambda s: [*s, *reversed(s), "a" in s, len(s), bool(s)],
@@ -456,6 +467,22 @@ def test_reading_what_is_not_nested_takes_no_fingerprint(monkeypatch: pytest.Mon
         read(session)
 
         assert (session.accessed, session.modified) == (True, False)
+
+
+@pytest.mark.parametrize("value", UNCHANGING, ids=lambda value: type(value).__name__)
+def test_what_can_not_change_is_not_watched(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
+    """Whatever JSON has for it: a serializer of the user's may."""
+    with open_session({"a": value, "b": 1}, serializer=pickle) as session:
+        with monkeypatch.context() as context:
+            for module in (marshal, pickle):
+                context.setattr(module, "dumps", None)
+
+            assert session["a"] == value
+            assert (session.accessed, session.modified) == (True, False)
+        session["a"] = value
+        assert session.modified is True
+    with pytest.raises((AttributeError, TypeError)):
+        value.day = 1
 
 
 def test_a_session_with_a_nested_value_reads_anew_after_marking_it_modified() -> None:

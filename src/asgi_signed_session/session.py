@@ -13,7 +13,10 @@ import marshal
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
+from uuid import UUID
 
 from .errors import SessionError
 from .ids import Id
@@ -37,7 +40,11 @@ HANDING_OUT_NOTHING: Final = frozenset(
 _PLACEHOLDER: Final[Any] = object()
 _UNREAD: Final[dict[Any, Any]] = {_PLACEHOLDER: _PLACEHOLDER}
 
-_IMMUTABLE = frozenset({bool, bytes, float, int, str, type(None)})
+_IMMUTABLE = frozenset(
+    {bool, bytes, float, int, str, type(None)}
+    # From serializers.Tagged: without a fingerprint, 30 -> 10 µs for a request that reads an aware datetime.
+    | {Decimal, UUID, date, datetime, time, timedelta}
+)
 _MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
 
 
