@@ -1,4 +1,4 @@
-"""The command: ``python -m fuzz cookies|payloads [libFuzzer's options]``. It keeps what it finds in ``.fuzz``."""
+"""The command: ``python -m fuzz cookies|payloads|serializers [libFuzzer's options]``. What it finds is in ``.fuzz``."""
 
 from __future__ import annotations
 

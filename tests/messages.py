@@ -9,6 +9,7 @@ import io
 import logging
 import sys
 import warnings
+import zlib
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta, timezone
 from importlib.util import find_spec
@@ -21,7 +22,7 @@ import time_machine
 from itsdangerous import Signer, TimestampSigner
 
 import asgi_signed_session
-from asgi_signed_session import Session, SessionMiddleware, SessionSigner, stores
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner, serializers, stores
 from asgi_signed_session.__main__ import main as command_line
 
 from .apps import app_that, visit
@@ -63,8 +64,9 @@ def find_sites() -> dict[Site, range]:
     return {
         Site(path.stem, node.lineno): range(node.lineno, (node.end_lineno or node.lineno) + 1)
         for path in PACKAGE.rglob("*.py")
-        # The checks of the one are tried against broken stores; the other needs SQLAlchemy.
+        # The checks of the one are tried against broken stores; the others need what their names say.
         if path.stem != "conformance" and (path.stem != "sqlalchemy" or find_spec("sqlalchemy"))
+        if path.stem != "serializers" or find_spec("cryptography")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if (isinstance(node, ast.Raise) and node.exc is not None) or (isinstance(node, ast.Call) and _says(node.func))
     }
@@ -537,6 +539,63 @@ if find_spec("sqlalchemy"):
     CAUSES["engine that is none"] = make_store("SQLAlchemyStore", "mysql://:password@localhost")
 
 
+# Serializers
+
+
+def serialize(content: Any = None, **options: Any) -> Callable[[], object]:
+    """``Encrypted``, or where ``cryptography`` is not installed what it says of that."""
+    return lambda: serializers.Encrypted(**options).dumps(content or {})
+
+
+def put_into_itself() -> None:
+    content: dict[str, Any] = {"tea": VALUE}
+    content["again"] = [content]
+    serializers.Tagged().dumps(content)
+
+
+class Backwards:
+    """A serializer that writes what begins as a zlib stream does."""
+
+    def dumps(self, obj: Any) -> bytes:
+        return b"x" * (serializers.MAX_INFLATED + 1)
+
+    def loads(self, payload: bytes) -> Any: ...
+
+
+def inflate(packed: bytes) -> Callable[[], object]:
+    return lambda: serializers.Compressed().loads(packed)
+
+
+def decrypt(payload: bytes, **options: Any) -> Callable[[], object]:
+    return lambda: serializers.Encrypted(keys=[KEY], **options).loads(payload)
+
+
+def encrypt_without_cryptography() -> None:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(sys.modules, "cryptography.fernet", None)
+        serializers.Encrypted(keys=[KEY])
+
+
+CAUSES.update(
+    {
+        "serializer that is a class": build(serializer=serializers.Tagged),
+        "list inside itself": put_into_itself,
+        "payload that can't be told from a compressed one": lambda: serializers.Compressed(Backwards()).dumps({}),
+        "compressed payload that is too large": inflate(zlib.compress(bytes(serializers.MAX_INFLATED + 1))),
+        "compressed payload that is cut off": inflate(zlib.compress(b"{}")[:-1]),
+        "accept_plain of another type": serialize(keys=[KEY], accept_plain=None),
+        "keys that are text": serialize(keys=KEY),
+        "keys without a first": serialize(keys={KEY}),
+        "keys that are none": serialize(keys=[]),
+        "key that can't encrypt": serialize(keys=[TimestampSigner(KEY)]),
+        "encryption without cryptography": encrypt_without_cryptography,
+    }
+)
+if find_spec("cryptography"):
+    CAUSES["payload that is not encrypted"] = decrypt(b'{"tea":"earl grey"}')
+    CAUSES["payload of another key"] = decrypt(b"\x80" + bytes(100))
+
+
 # Cookies that can't be used
 
 
@@ -596,6 +655,7 @@ CAUSES.update(
         "value of no base64": load(make_signer().sign("a").decode()),
         "value of no JSON": load(sign_payload(VALUE.encode())),
         "value of two JSON objects": load(sign_payload(b"{}{}")),
+        "value of nothing": load(sign_payload(b"")),
         "value of no object": load(sign_payload(b"[]")),
         "value of other metadata": load(sign({"$session": VALUE})),
     }

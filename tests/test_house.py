@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
@@ -86,6 +87,31 @@ def test_one_module_knows_itsdangerous() -> None:
     ]
 
     assert set(importing) == {"signing"}
+
+
+def test_nothing_is_imported_that_not_everybody_has_before_it_is_asked_for() -> None:
+    found = {(name, module) for module, tree in TREES.items() for node in tree.body for name in imported_by(node)}
+
+    others = {(name, module) for name, module in found if name not in sys.stdlib_module_names}
+    assert {name for name, module in others if module != "sqlalchemy"} == {"asgiref", "itsdangerous"}
+
+
+def imported_by(node: ast.stmt) -> list[str]:
+    """The packages that a statement imports from, but for our own."""
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [(node.module or "").partition(".")[0]]
+    return [alias.name.partition(".")[0] for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def test_one_module_knows_cryptography() -> None:
+    importing = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cryptography")
+    }
+
+    assert importing == {"serializers"}
 
 
 def test_functions_are_short() -> None:

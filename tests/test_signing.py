@@ -404,10 +404,11 @@ def test_the_error_says_that_a_payload_is_no_base64() -> None:
     assert str(caught.value) == "The payload is not base64."
 
 
-def test_the_error_has_what_the_serializer_said() -> None:
+@pytest.mark.parametrize(("payload", "message"), [(b"{}{}", "More than one JSON value."), (b" ", "No JSON value.")])
+def test_the_error_has_what_the_serializer_said(payload: bytes, message: str) -> None:
     with pytest.raises(BadPayload) as caught:
-        SessionSigner(KEY).loads(sign_payload(b"{}{}"))
-    assert repr(caught.value.original_error) == "ValueError('More than one JSON value.')"
+        SessionSigner(KEY).loads(sign_payload(payload))
+    assert repr(caught.value.original_error) == f"ValueError('{message}')"
 
 
 @pytest.mark.parametrize(

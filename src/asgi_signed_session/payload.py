@@ -42,7 +42,9 @@ class Codec:
     """
 
     def __init__(self, serializer: Serializer = json) -> None:
-        self._dumps, self._loads = _prepare(serializer)
+        dumps, self._loads = prepare(serializer)
+        # dict(): some take no subclass of it, others write which subclass it is.
+        self._dumps = dumps if serializer is _json else lambda content: dumps(dict(content))
 
     def write(self, content: Mapping[str, Any], metadata: Metadata = NO_METADATA) -> bytes:
         """The payload that carries ``content`` and ``metadata``. Raises ``UnserializableSessionError``."""
@@ -143,7 +145,7 @@ def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
     raise BadPayload("The payload's metadata is of another form.")
 
 
-def _prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
+def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
     """The serializer's two functions, from and to bytes. Raises ``TypeError`` where it has none."""
     if serializer is _json:
         return _dumps_json, _loads_json
@@ -152,11 +154,12 @@ def _prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
             f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
             " write serializer=json."
         )
+    if isinstance(serializer, type) and not _is_serializable(serializer.dumps, {}):
+        raise TypeError(f"serializer is the class {serializer.__name__}; write serializer={serializer.__name__}().")
     dumps: Callable[[Any], Any] = serializer.dumps
-    # dict(): some take no subclass of it, others write which subclass it is.
     if isinstance(dumps({}), str):
-        return lambda content: dumps(dict(content)).encode(), lambda payload: serializer.loads(payload.decode())
-    return lambda content: dumps(dict(content)), serializer.loads
+        return lambda content: dumps(content).encode(), lambda payload: serializer.loads(payload.decode())
+    return dumps, serializer.loads
 
 
 def make_json_dumps() -> Dumps:
@@ -177,7 +180,10 @@ _dumps_json = make_json_dumps()
 def _loads_json(payload: bytes) -> Any:
     # json.loads looks for the encoding and for white space: 2.7 instead of 1.0 µs.
     text = payload.decode("utf-8").strip(_WHITESPACE)
-    content, end = _scan(text, 0)  # raises StopIteration where no JSON begins
+    try:
+        content, end = _scan(text, 0)
+    except StopIteration:
+        raise ValueError("No JSON value.") from None
     if end != len(text):
         raise ValueError("More than one JSON value.")
     return content

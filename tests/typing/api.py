@@ -29,6 +29,7 @@ from asgi_signed_session import (
     SessionSigner,
     UnserializableSessionError,
 )
+from asgi_signed_session.serializers import Compressed, Encrypted, Tagged
 from asgi_signed_session.stores import BareStore, KeyValueStore, SQLiteStore, Store
 from asgi_signed_session.stores import MemoryStore as OwnMemoryStore
 from asgi_signed_session.stores import RedisStore as OwnRedisStore
@@ -88,6 +89,13 @@ class Serializer:
 
 
 SessionMiddleware(raw, KEY, serializer=Serializer())
+SessionMiddleware(raw, KEY, serializer=Tagged())
+SessionMiddleware(raw, KEY, serializer=Compressed(Tagged(orjson)))
+SessionSigner(
+    KEY, serializer=Encrypted(Compressed(Tagged(Serializer())), keys=[KEY, SecretStr(KEY)], accept_plain=True)
+)
+assert_type(Encrypted(keys=(Secret(KEY),)).dumps({}), bytes)
+assert_type(Tagged().loads(b""), Any)
 
 # Every store.
 SessionMiddleware(raw, KEY, store=DiskStore(directory="sessions"))
@@ -168,6 +176,11 @@ SessionMiddleware(raw, KEY, "sid", 60, "/", "lax", None, None, False, [KEY])  # 
 starlette.add_middleware(SessionMiddleware, secret_key=KEY, max_ages=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 fastapi.add_middleware(SessionMiddleware, KEY, same_site="Lax")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Middleware(SessionMiddleware, KEY, https_only="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+SessionMiddleware(raw, KEY, serializer=Tagged)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Encrypted()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Encrypted(keys=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+Encrypted(json, [KEY])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Compressed(KEY)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionSigner(KEY, max_age=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 session.max_age = "60"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 session[1] = 2  # type: ignore[index]  # pyright: ignore[reportArgumentType]
