@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -12,6 +14,7 @@ from itsdangerous import BadData, TimestampSigner
 
 from asgi_signed_session import SessionError, SessionMiddleware, SessionSigner
 from asgi_signed_session.cookies import find_cookies
+from asgi_signed_session.serializers import MAX_INFLATED, Compressed, Encrypted, Tagged
 
 KEY = "a key of more than sixteen bytes"
 MOMENT = 1_700_000_000  # Unix seconds
@@ -122,7 +125,48 @@ def payloads(data: bytes) -> None:
     assert again.rejected is None
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"cookies": cookies, "payloads": payloads}
+def make_serializers() -> dict[bytes, Any]:
+    """By the byte that data begins with."""
+    made: dict[bytes, Any] = {b"t": Tagged(), b"z": Compressed(Tagged()), b"T": Tagged(Compressed())}
+    with suppress(ImportError):
+        made[b"e"] = Encrypted(Compressed(Tagged()), keys=[KEY])
+        made[b"p"] = Encrypted(Compressed(Tagged()), keys=[KEY], accept_plain=True)
+    return made
+
+
+SERIALIZERS = make_serializers()
+MEMORY = 40 * MAX_INFLATED  # bytes; a mebibyte of JSON may be as many objects as it has braces
+
+
+def serializers(data: bytes) -> None:
+    """``data`` is a value or an ordinary exception, in bounded memory, and a value can be written and read again."""
+    serializer = SERIALIZERS.get(data[:1], SERIALIZERS[b"t"])
+    tracemalloc.start()
+    try:
+        value = serializer.loads(data[1:])
+    except Exception:
+        return
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < MEMORY
+    with suppress(RecursionError):  # what reads may go deeper than what writes
+        assert spell(serializer.loads(serializer.dumps(value))) == spell(value)
+
+
+def spell(value: Any) -> Any:
+    """A value in a form that can be compared: a set has no order, and NaN is equal to nothing."""
+    kind = type(value).__name__
+    if isinstance(value, (set, frozenset)):
+        return kind, sorted(map(spell, value), key=repr)
+    if isinstance(value, (list, tuple)):
+        return kind, list(map(spell, value))
+    if isinstance(value, dict):
+        return kind, [(key, spell(item)) for key, item in value.items()]
+    return kind, repr(value)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"cookies": cookies, "payloads": payloads, "serializers": serializers}
 
 SEEDS = {
     "cookies": [
@@ -144,5 +188,19 @@ SEEDS = {
         b"t\x00\x00\x00\x00\x65\x53\xf1\x00",
         b"reyJhIjoxfQ==",
         b"T\x00\x00\x00\x00\x00\x00\x00\x00e30",
+    ],
+    "serializers": [
+        b't{"a":[{"$datetime":["2030-10-27T02:00:00",1,"Europe/Berlin"]},{"$datetime":"2030-01-02T03:04:05+00:00"}]}',
+        b't{"a":{"$set":[1,{"$tuple":[{"$frozenset":[]}]}]},"b":{"$":{"$bytes":{"$bytes":"/wA="}}},"$session":{}}',
+        b't{"a":[{"$date":"2030-01-02"},{"$time":["03:04:00",1]},{"$timedelta":[-1,3,5]},{"$decimal":"-sNaN1"}]}',
+        b't{"a":{"$uuid":"0000000000000000000000000000000a"},"b":{"$":{"$":1}},"c":{"$set":[[1]]}}',
+        b't{"a":' + b"[" * 60 + b'{"$tuple":[]}' + b"]" * 60 + b"}",
+        b"z" + zlib.compress(b'{"a":{"$set":[1]}}'),
+        b"z" + zlib.compress(b"[" + b" " * 4 * MAX_INFLATED),
+        b"z" + zlib.compress(b"{}")[:-1],
+        b"T" + zlib.compress(b'{"a":{"$set":[1]}}'),
+        b"e\x80" + bytes(72),
+        b'e{"a":1}',
+        b'p{"a":{"$set":[1]}}',
     ],
 }

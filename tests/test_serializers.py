@@ -104,7 +104,7 @@ def spell(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return kind, [spell(item) for item in value]
     if isinstance(value, (set, frozenset)):
-        return kind, sorted(repr(spell(item)) for item in value)
+        return kind, sorted(map(spell, value), key=repr)
     if isinstance(value, dict):
         return kind, [(key, spell(item)) for key, item in value.items()]
     return kind, repr(value)
