@@ -14,6 +14,8 @@ import time_machine
 from asgi_signed_session import Session, SessionMiddleware
 from asgi_signed_session.stores import MemoryStore, Sessions
 from asgi_signed_session.stores.conformance import CHECKS
+from benchmarks.serializers import SERIALIZERS as COMPOSITIONS
+from benchmarks.serializers import SESSIONS, size_of, takes
 
 from .apps import app_that, show_session, visit
 from .browser import Browser
@@ -439,3 +441,60 @@ def test_with_https_only_the_cookie_is_secure_whatever_the_server_knows(words: s
     response = Browser(run_in_page("how-to/proxy.md", words, names)["app"]).get("/login")
 
     assert response.all(b"set-cookie") == [set_cookie({"user": "ada"}, f"{KEPT}; secure", name=name)]
+
+
+SERIALIZERS = "how-to/serializers.md"
+
+
+def test_the_payload_that_is_shown_is_what_is_written(names: Names) -> None:
+    run_page(SERIALIZERS, names)
+
+    assert [block.encode() for block in find_blocks(PAGES[SERIALIZERS], "json")] == [names["payload"] + b"\n"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("plain", "step_1"),
+        ("step_1", "step_2"),
+        ("step_2", "step_3"),
+        ("key_step_0", "key_step_1"),
+        ("key_step_1", "key_step_2"),
+        ("key_step_2", "key_step_3"),
+    ],
+)
+def test_servers_of_two_steps_to_another_serializer_read_each_others_cookies(
+    before: str, after: str, names: Names
+) -> None:
+    names["app"] = visit
+    run_page(SERIALIZERS, names)
+    names["plain"] = SessionMiddleware(visit, KEY)
+    names["key_step_0"] = SessionMiddleware(visit, KEY, serializer=names["Encrypted"](keys=[OLD_KEY]))
+    apps = [names[name] for name in (before, after)]
+    for app in apps:
+        app.app = visit  # on the page, each is around all those above it
+
+    for signing, reading in (apps, apps[::-1]):
+        browser = Browser(signing)
+        browser.get("/login")
+        browser.app = reading
+        assert browser.get("/whoami").json() == {"user": "ada"}
+
+
+def test_the_sizes_in_the_table_are_those_of_the_cookies() -> None:
+    table = PAGES[SERIALIZERS].partition("<!-- made by python -m benchmarks.serializers")[2]
+    rows = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in table.splitlines() if row.startswith("| `")]
+
+    assert [name for name, *_ in rows] == list(COMPOSITIONS)
+    for name, *cells in rows:
+        assert cells[::2] == [
+            near(size, size_of(name, session) if takes(name, session) else None, "Compressed" in name)
+            for session, size in zip(SESSIONS, cells[::2], strict=True)
+        ]
+
+
+def near(shown: str, size: int | None, is_compressed: bool) -> str:
+    """``size``, or what is shown where another version of zlib may have found that way to shorten."""
+    if is_compressed and shown and size and abs(int(shown) - size) <= size * 0.03:
+        return shown
+    return "" if size is None else str(size)
