@@ -170,7 +170,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def fuzz(session: nox.Session) -> None:
     """Made-up cookies and signed payloads, half a minute a target; nox -s fuzz -- -max_total_time=300 takes longer."""
-    session.install("--editable", ".")
+    session.install("--editable", ".[encryption]")
     # Without a wheel it would be built, and that takes the whole of LLVM.
     install = ("python", "-m", "pip", "install", "--quiet", "--only-binary=atheris", "atheris")
     session.run(*install, success_codes=[0, 1], silent=True)

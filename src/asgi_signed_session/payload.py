@@ -154,9 +154,9 @@ def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
             f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
             " write serializer=json."
         )
-    if isinstance(serializer, type) and not _is_serializable(serializer.dumps, {}):
-        raise TypeError(f"serializer is the class {serializer.__name__}; write serializer={serializer.__name__}().")
     dumps: Callable[[Any], Any] = serializer.dumps
+    if isinstance(serializer, type) and not _is_serializable(dumps, {}):
+        raise TypeError(f"serializer is the class {serializer.__name__}; write serializer={serializer.__name__}().")
     if isinstance(dumps({}), str):
         return lambda content: dumps(content).encode(), lambda payload: serializer.loads(payload.decode())
     return dumps, serializer.loads
