@@ -188,6 +188,12 @@ REFUSED = [
     ({"secret_key": "**********"}, ValueError,
      ("secret_key is '**********', which stands for a hidden or missing key. Make one with 'python -m"
      " asgi_signed_session key' and keep it outside the code.")),
+    ({"secret_key": "${SECRET}"}, ValueError,
+     ("secret_key is '${SECRET}', where a key is still to be filled in. Make one with 'python -m"
+     " asgi_signed_session key' and keep it outside the code.")),
+    ({"secret_key": "change me"}, ValueError,
+     ("secret_key is 'change me', as in samples, where it stands in the place of a key. Make one with 'python -m"
+     " asgi_signed_session key' and keep it outside the code.")),
     ({"secret_key": [KEY, OLD_KEY]}, TypeError,
      "secret_key is a list: pass the newest key alone, the older ones as fallbacks=[...]."),
     ({"fallbacks": OLD_KEY}, TypeError,

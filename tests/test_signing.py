@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import base64
 import json
 import pickle
+import secrets
+import string
 import sys
+import uuid
 import warnings
 from base64 import b64decode, b64encode
 from collections import ChainMap
@@ -31,6 +35,7 @@ from starlette.datastructures import Secret
 
 from asgi_signed_session import SessionMiddleware, SessionSigner, UnserializableSessionError
 from asgi_signed_session.payload import METADATA_KEY
+from asgi_signed_session.keys import check_key
 
 from .apps import app_that
 from .browser import Browser
@@ -770,6 +775,10 @@ NO_KEYS = [
     (Masked(KEY),               ValueError, HIDDEN.format("*" * 20)),
     ("None",                    ValueError, HIDDEN.format("None")),
     (b"None",                   ValueError, HIDDEN.format("None")),
+    ("null",                    ValueError, HIDDEN.format("null")),
+    ("undefined\n",             ValueError, HIDDEN.format("undefined")),
+    (str(SecretBytes(b"key")),  ValueError, HIDDEN.format("b'**********'")),
+    (str(SecretBytes(b"key")).encode(), ValueError, HIDDEN.format("b'**********'")),
     ([KEY, OLD_KEY],            TypeError,  IN_A_LIST.format("list")),
     ([],                        TypeError,  IN_A_LIST.format("list")),
     ((KEY,),                    TypeError,  IN_A_LIST.format("tuple")),
@@ -883,13 +892,15 @@ SHORT_KEYS = [
 # fmt: on
 
 
+def warnings_of(secret_key: Any, fallbacks: Any = ()) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SessionMiddleware(whoami, secret_key, fallbacks=fallbacks)
+    return [str(warning.message) for warning in caught]
+
+
 @pytest.mark.parametrize(("key", "option"), SHORT_KEYS)
 def test_a_key_under_16_bytes_is_a_warning(key: Any, option: str) -> None:
-    def warnings_of(secret_key: Any, fallbacks: Any = ()) -> list[str]:
-        with pytest.warns(UserWarning, match="bytes") as caught:
-            SessionMiddleware(whoami, secret_key, fallbacks=fallbacks)
-        return [str(warning.message) for warning in caught]
-
     message = f"{option} has 15 bytes; under 16 can be guessed. {MAKE_A_KEY}"
 
     assert warnings_of(key) == [message]
@@ -904,24 +915,196 @@ def test_a_key_under_16_bytes_is_a_warning(key: Any, option: str) -> None:
         lambda: SessionSigner(KEY, fallbacks=["short"]),
         lambda: SessionMiddleware(whoami, "short"),
         lambda: SessionMiddleware(whoami, KEY, fallbacks=["short"]),
+        lambda: SessionMiddleware(whoami, KEY, fallbacks=["change me"]),
+        lambda: SessionSigner("abcd" * 4),
     ],
 )
 def test_a_warning_points_at_the_code_that_passes_the_key(make: Callable[[], object]) -> None:
-    with pytest.warns(UserWarning, match="has 5 bytes") as caught:
+    with pytest.warns(UserWarning, match=r"^(secret_key|fallbacks\[0\]|a key of the signer in secret_key) ") as caught:
         make()
 
     assert [(warning.filename, warning.lineno) for warning in caught] == [(__file__, make.__code__.co_firstlineno)]
 
 
-@pytest.mark.parametrize("key", ["k" * 16, b"k" * 16, "é" * 8, TimestampSigner("k" * 16)])
-def test_a_key_of_16_bytes_is_no_warning(key: Any) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-
-        SessionSigner(key, fallbacks=[key])
+@pytest.mark.parametrize(
+    "key", ["abcde" + "k" * 11, b"abcde" + b"k" * 11, "éàèùô123456", TimestampSigner("abcd" * 4 + "e")]
+)
+def test_a_key_of_16_bytes_and_five_different_characters_is_no_warning(key: Any) -> None:
+    assert warnings_of(key, [key]) == []
 
 
 def test_a_key_with_stars_in_it_is_a_key() -> None:
     key = "a key with ten stars: **********"
 
     assert SessionSigner(key).loads(SessionSigner(key).dumps({"n": 1})) == {"n": 1}
+
+
+def to_be_filled_in(shown: str, rest: str = "") -> str:
+    return f"is {shown!r}{rest}, where a key is still to be filled in"
+
+
+def of_samples(shown: str, rest: str = "") -> str:
+    return f"is {shown!r}{rest}, as in samples, where it stands in the place of a key"
+
+
+WHERE_KEPT = "says where a key is kept, and is none"
+IN_DOCUMENTATION = "is one that the documentation of a framework shows, so everybody has it"
+
+# fmt: off
+PLACEHOLDERS: list[tuple[Any, str | None]] = [
+    ("${SECRET}",               to_be_filled_in("${SECRET}")),       # a shell, Compose
+    ("$SECRET",                 to_be_filled_in("$SECRET")),
+    ("$(SECRET)",               to_be_filled_in("$(SECRET)")),       # Kubernetes, Azure
+    ("$session_secret",         to_be_filled_in("$session_secret")),
+    ('"${SECRET}"\n',           to_be_filled_in("${SECRET}")),
+    (b"'${SECRET}'",            to_be_filled_in("${SECRET}")),
+    ("${SECRET:-hunter2}",      to_be_filled_in("${SECRET", "...")),  # a default may be a real key
+    ("${SECRET?not set}",       to_be_filled_in("${SECRET", "...")),
+    ("${{ secrets.SESSION }}",  to_be_filled_in("${{ secrets.SESSION }}")),  # GitHub
+    ("{{ secret }}",            to_be_filled_in("{{ secret }}")),    # Jinja, Helm, Ansible
+    ("{{ secret | default('hunter2') }}", to_be_filled_in("{{ secret ", "...")),
+    ("{% env SECRET %}",        to_be_filled_in("{% env SECRET %}")),
+    ("<%= secret %>",           to_be_filled_in("<%", "...")),
+    ("%SECRET%",                to_be_filled_in("%SECRET%")),        # Windows
+    ("%(secret)s",              to_be_filled_in("%(secret)s")),
+    ("@SECRET@",                to_be_filled_in("@SECRET@")),        # CMake
+    ("__SESSION_TOKEN__",       to_be_filled_in("__SESSION_TOKEN__")),
+    ("#{Session_Token}#",       None),                                      # of both cases: it may be a key
+    ("#{SESSION_TOKEN}#",       to_be_filled_in("#{SESSION_TOKEN}#")),
+    ("{session_token}",         to_be_filled_in("{session_token}")),
+    ("<your-key>",              to_be_filled_in("<your-key>")),
+    ("<a 32-byte hex string>",  to_be_filled_in("<a 32-byte hex string>")),
+    ("<no value>",              to_be_filled_in("<no value>")),      # Helm, of what isn't set
+    ("[the shop's token]",      to_be_filled_in("[the shop", "...")),
+    ("op://shop/session/key", WHERE_KEPT),
+    ("/run/secrets/shop", WHERE_KEPT),
+    ("arn:aws:secretsmanager:eu-west-1:1:secret:a", WHERE_KEPT),
+    ("ENC[AES256_GCM,data:abc]", WHERE_KEPT),
+    ("change me",               of_samples("change me")),
+    ("changeme",                of_samples("changeme")),
+    ("CHANGE_ME_123",           of_samples("CHANGE_ME_123")),
+    ("changethis",              of_samples("changethis")),
+    ("change-me-in-production", of_samples("change-me-in-production")),
+    ("THIS_NEEDS_TO_BE_CHANGED", of_samples("THIS_NEEDS_TO_BE_CHANGED")),
+    ("your-secret-key-here",    of_samples("your-secret-key-here")),
+    (b"your_secret_key",        of_samples("your_secret_key")),
+    ("your-256-bit-secret",     of_samples("your-256-bit-secret")),
+    ("your-super-secret-key-please-change-in-production",
+     of_samples("your-super-secret-key-please-change-in-p", "...")),
+    ("replace-this-with-a-long-random-string", of_samples("replace-this-with-a-long-random-string")),
+    ("insert your key here",    of_samples("insert your key here")),
+    ("TODO",                    of_samples("TODO")),
+    ("TODO: set a real key",    of_samples("TODO", "...")),
+    ("xxxx",                    of_samples("xxxx")),
+    ("X" * 64,                  of_samples("X" * 40, "...")),
+    ("...",                     of_samples("...")),
+    ("secret",                  of_samples("secret")),
+    ("!secret",                 of_samples("!secret")),
+    ("Secret-Key",              of_samples("Secret-Key")),
+    ("super_secret_key",        of_samples("super_secret_key")),
+    ("this is my secret",       of_samples("this is my secret")),
+    ("SESSION_SECRET",          of_samples("SESSION_SECRET")),       # a variable's name, not its value
+    ("password1",               of_samples("password1")),
+    ("keyboard cat",            of_samples("keyboard cat")),
+    ("09d25e094faa6ca2556c818166b7a9563b93f7099f6f0f4caa6cf63b88e8d3e7", IN_DOCUMENTATION),  # FastAPI's
+    ('_5#y2L"F4Q8z\n\xec]/',    IN_DOCUMENTATION),                          # Flask's
+    (b'_5#y2L"F4Q8z\n\xec]/',   IN_DOCUMENTATION),
+    # What may be a key:
+    ("change-me-8d969eef6ecad3c29a3a629280e686cf", None),
+    ("replace-this-key-with-1234567890",           None),
+    ("change your mind and the weather",           None),
+    ("the secret of the old clock",                None),
+    ("a key of more than sixteen bytes",           None),
+    ("$argon2id$v=19$m=65536,t=3,p=4",             None),
+    ("<kQ7]w>9%x{{2}}pZ>",                         None),
+    ("${kQ7w9x2pZ5tY8vB1}",                        None),
+    ("änder mich, your secret key",                None),
+    ("some-random-string",                         None),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("key", "what"), PLACEHOLDERS)
+def test_what_only_stands_in_the_place_of_a_key_is_refused(key: Any, what: str | None) -> None:
+    if what is None:
+        assert warnings_of(key) == []
+        return
+    for secret_key, option in ((key, "secret_key"), (TimestampSigner([KEY, key]), "a key of the signer in secret_key")):
+        with pytest.raises(ValueError, match=r"^") as from_middleware:
+            SessionMiddleware(whoami, secret_key)
+        with pytest.raises(ValueError, match=r"^") as from_signer:
+            SessionSigner(secret_key)
+
+        assert str(from_middleware.value) == str(from_signer.value) == f"{option} {what}. {MAKE_A_KEY}"
+        assert "hunter2" not in str(from_signer.value)
+
+
+@pytest.mark.parametrize(("key", "what"), [(key, what) for key, what in PLACEHOLDERS if what is not None])
+def test_a_fallback_that_only_stands_in_the_place_of_a_key_is_a_warning(key: Any, what: str) -> None:
+    # It may really have been in use, and whoever moves away from it wants to sign nobody out.
+    rest = f"{what}: anybody can make sessions while it is accepted, and it needs to go soon."
+
+    assert warnings_of(KEY, [key]) == [f"fallbacks[0] {rest}"]
+    assert warnings_of(KEY, [TimestampSigner(key)]) == [f"a key of the signer in fallbacks[0] {rest}"]
+    assert warnings_of(TimestampSigner([key, KEY])) == [f"a key of the signer in secret_key {rest}"]
+
+
+def test_an_app_moves_off_the_key_of_a_sample_with_nobody_logged_out() -> None:
+    with pytest.warns(UserWarning, match="anybody can make sessions"):
+        signer = SessionSigner(KEY, fallbacks=["change-me-in-production"])
+
+    assert signer.loads(sign({"n": 1}, "change-me-in-production")) == {"n": 1}
+
+
+# fmt: off
+WEAK_KEYS = [
+    ("abcd" * 8,                  "secret_key has fewer than 5 different characters and can be guessed. " + MAKE_A_KEY),
+    (b"\0" * 32,                  "secret_key has fewer than 5 different characters and can be guessed. " + MAKE_A_KEY),
+    ("é" * 32,                    "secret_key has fewer than 5 different characters and can be guessed. " + MAKE_A_KEY),
+    ("django-insecure-8!kd&x2u(", ("secret_key begins with 'django-insecure-': Django has made it for development, and"
+                                   " put it into a file that others may have. " + MAKE_A_KEY)),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("key", "message"), WEAK_KEYS)
+def test_a_key_that_looks_weak_is_a_warning(key: str | bytes, message: str) -> None:
+    assert warnings_of(key) == [message]
+    assert warnings_of(KEY, [key]) == [message.replace("secret_key", "fallbacks[0]")]
+    assert warnings_of(TimestampSigner(key)) == ["a key of the signer in " + message]
+
+
+def test_random_bytes_may_begin_or_end_with_a_space() -> None:
+    assert warnings_of(b" \x9c\xd5\x02\x8f\xe1k\xb3\x17\xd9\x80\x0c\xf2\xaaw\x1e\n") == []
+    assert "white space" in warnings_of(KEY.encode() + b"\n")[0]
+
+
+DJANGOS = "abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)"  # of its get_random_secret_key
+TYPED = string.ascii_letters + string.digits + string.punctuation  # which a password manager's are of
+
+
+def draw(alphabet: str, length: int) -> str:
+    return "".join(map(secrets.choice, [alphabet] * length))
+
+
+@pytest.mark.parametrize(
+    "generate",
+    [
+        lambda: secrets.token_urlsafe(32),
+        lambda: secrets.token_hex(16),
+        lambda: secrets.token_bytes(24),
+        lambda: str(uuid.uuid4()),
+        lambda: uuid.uuid4().hex,
+        lambda: b64encode(secrets.token_bytes(16)),
+        lambda: base64.b32encode(secrets.token_bytes(20)).decode(),
+        lambda: draw(DJANGOS, 50),
+        lambda: draw(TYPED, 20),
+        lambda: draw(TYPED, 64),
+    ],
+    ids=["urlsafe", "hex", "bytes", "uuid", "its hex", "base64", "base32", "Django", "20 typed", "64 typed"],
+)
+def test_no_random_key_is_taken_for_a_weak_one(generate: Callable[[], str | bytes]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for key in (generate() for _ in range(1000)):
+            check_key("secret_key", key, is_fallback=False)

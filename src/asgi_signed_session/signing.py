@@ -14,6 +14,7 @@ from itsdangerous.encoding import int_to_bytes
 
 from .keys import BareKey, check_key, read_key
 from .record import Rejection
+from .wording import name_of
 
 __all__ = [
     "BadData",
@@ -174,20 +175,22 @@ def rejection_of(error: BadData) -> Rejection:
     return "bad-signature" if isinstance(error, BadSignature) else "malformed"
 
 
-def _make_signer(option: str, key: object, salt: str) -> TimestampSigner:
+def _make_signer(option: str, key: object, salt: str, is_fallback: bool = False) -> TimestampSigner:
     if isinstance(key, TimestampSigner):
         if not key.secret_keys:
             raise ValueError(f"{option} is a signer without keys; write TimestampSigner(key).")
-        for own_key in key.secret_keys:
-            check_key(f"a key of the signer in {option}", own_key)
+        *older, newest = key.secret_keys
+        for own_key in older:
+            check_key(f"a key of the signer in {option}", own_key, is_fallback=True)
+        check_key(f"a key of the signer in {option}", newest, is_fallback)
         return key
     if isinstance(key, Signer):
-        raise TypeError(f"{option} is of type {type(key).__name__}, which signs no time; pass a TimestampSigner.")
-    return PreparedSigner(read_key(option, key), salt)
+        raise TypeError(f"{option} is of type {name_of(type(key))}, which signs no time; pass a TimestampSigner.")
+    return PreparedSigner(read_key(option, key, is_fallback), salt)
 
 
 def _make_fallbacks(fallbacks: Iterable[SecretKey], salt: str) -> list[TimestampSigner]:
     if isinstance(fallbacks, (str, bytes)) or not isinstance(fallbacks, Iterable):
-        kind = type(fallbacks).__name__
+        kind = name_of(type(fallbacks))
         raise TypeError(f"fallbacks must be a list of keys, not a {kind}; write fallbacks=[old_key].")
-    return [_make_signer(f"fallbacks[{place}]", key, salt) for place, key in enumerate(fallbacks)]
+    return [_make_signer(f"fallbacks[{place}]", key, salt, is_fallback=True) for place, key in enumerate(fallbacks)]

@@ -1,0 +1,31 @@
+"""How a message shows what comes from outside, and whose line a warning points at."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def printable(text: str) -> str:
+    """``text`` on one line and without what steers a terminal: neither forges a line of a log nor hides one."""
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def name_of(kind: type) -> str:
+    """The name of a class, which may have been made from anything."""
+    return printable(kind.__name__)
+
+
+def show_key(key: object) -> str:
+    """A key of a session, as Python writes it; a subclass of ``str`` may have a ``repr`` of its own."""
+    return str.__repr__(key) if isinstance(key, str) else printable(repr(key))
+
+
+def warn_caller(message: str) -> None:
+    """Warns at the line outside this package that passed what the warning is about."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
