@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import time_machine
-from itsdangerous import Signer, TimestampSigner
+from itsdangerous import NoneAlgorithm, Signer, TimestampSigner
 
 import asgi_signed_session
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner, serializers, stores
@@ -224,6 +224,9 @@ CAUSES: dict[str, Callable[[], object]] = {
     "fallback that is short": build(fallbacks=["hidden-key"]),
     "fallbacks that are text": build(fallbacks=KEY),
     "signer without keys": build(secret_key=TimestampSigner([])),
+    "signer that signs nothing": build(secret_key=TimestampSigner(KEY, algorithm=NoneAlgorithm())),
+    "signer with a semicolon": build(secret_key=TimestampSigner(KEY, sep=";")),
+    "signer with dashes": build(secret_key=TimestampSigner(KEY, sep="--")),
     "signer without time": build(secret_key=Signer(KEY)),
     "fallback without time": build(fallbacks=[Signer(KEY)]),
     "session.max_age as text": lambda: setattr(Session(), "max_age", "60"),

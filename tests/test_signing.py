@@ -25,6 +25,8 @@ from itsdangerous import (
     BadData,
     BadPayload,
     BadSignature,
+    HMACAlgorithm,
+    NoneAlgorithm,
     SignatureExpired,
     Signer,
     TimestampSigner,
@@ -36,6 +38,7 @@ from starlette.datastructures import Secret
 from asgi_signed_session import SessionMiddleware, SessionSigner, UnserializableSessionError
 from asgi_signed_session.payload import METADATA_KEY
 from asgi_signed_session.keys import check_key
+from asgi_signed_session.stores import MemoryStore, Sessions
 
 from .apps import app_that
 from .browser import Browser
@@ -823,6 +826,105 @@ def test_a_key_that_is_no_unicode_is_refused_by_name() -> None:
     # As os.environ gives a variable that holds bytes which are no UTF-8.
     with pytest.raises(ValueError, match="secret_key"):
         SessionSigner("\udcff" * 32)
+
+
+class Nothing(NoneAlgorithm):
+    """Of another name, and no better."""
+
+
+class Constant(HMACAlgorithm):
+    """Signs whatever it is in the same way."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return super().get_signature(key, b"")
+
+
+class Lenient(TimestampSigner):
+    """Takes any signature for its own."""
+
+    def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "signer",
+    [
+        TimestampSigner(KEY, algorithm=NoneAlgorithm()),
+        TimestampSigner([OLD_KEY, KEY], salt="a salt", algorithm=Nothing()),
+        TimestampSigner(KEY, algorithm=Constant()),
+        Lenient(KEY),
+    ],
+    ids=["none", "a subclass", "constant", "lenient"],
+)
+def test_a_signer_that_accepts_what_it_has_not_signed_is_refused(signer: TimestampSigner) -> None:
+    refuse_everywhere(
+        signer,
+        "is a signer that accepts what it hasn't signed, as one with NoneAlgorithm does: anybody could make sessions;"
+        " pass a TimestampSigner with an algorithm that signs.",
+    )
+
+
+def refuse_everywhere(signer: TimestampSigner, what: str) -> None:
+    store = MemoryStore()
+    # fmt: off
+    makers: list[tuple[str, Callable[[], object]]] = [
+        ("secret_key",   lambda: SessionSigner(signer)),
+        ("secret_key",   lambda: SessionMiddleware(whoami, signer)),
+        ("secret_key",   lambda: SessionMiddleware(whoami, signer, store=store)),
+        ("secret_key",   lambda: Sessions(store, signer)),
+        ("fallbacks[1]", lambda: SessionSigner(KEY, fallbacks=[OLD_KEY, signer])),
+        ("fallbacks[1]", lambda: SessionMiddleware(whoami, KEY, fallbacks=[OLD_KEY, signer])),
+        ("fallbacks[1]", lambda: Sessions(store, KEY, fallbacks=[OLD_KEY, signer])),
+    ]
+    # fmt: on
+    for option, make in makers:
+        with pytest.raises(ValueError, match=r"is a signer") as caught:
+            make()
+        assert str(caught.value) == f"{option} {what}"
+
+
+UNFIT = [*';, "\\\t\r\n\0\x1f\x7f', "\x80".encode("latin-1"), "é", ".;", "a b", ". "]
+
+
+@pytest.mark.parametrize("sep", UNFIT)
+def test_a_signer_whose_sep_no_cookie_carries_is_refused(sep: Any) -> None:
+    signer = TimestampSigner(KEY, sep=sep)
+
+    refuse_everywhere(signer, f"is a signer with sep={signer.sep!r}, which a cookie can't carry; write sep='.'.")
+
+
+@pytest.mark.parametrize("sep", ["--", "ba", "_-", "=="])
+def test_a_signer_whose_sep_may_be_in_a_signature_is_refused(sep: str) -> None:
+    signer = TimestampSigner(KEY, sep=sep)
+
+    refuse_everywhere(signer, f"is a signer with sep={signer.sep!r}, which a signature may contain; write sep='.'.")
+
+
+# RFC 6265, 4.1.1: printable ASCII but for white space, the double quote, comma, semicolon and backslash.
+@pytest.mark.parametrize("sep", [*"!#$%&'()*+./:<>?@[]^`{|}~", "..", "-.-", "a.", ".a", ":~:"])
+def test_a_signer_with_any_other_sep_does_what_it_did(sep: str) -> None:
+    signer = TimestampSigner(KEY, sep=sep)
+
+    for n in range(50):  # so that signatures of all beginnings and ends are among them
+        value = SessionSigner(signer).dumps({"n": n})
+        assert read(value, signer) == read(value, fallbacks=[signer]) == [{"n": n}, None]
+        assert SessionSigner(KEY, fallbacks=[signer]).loads(value) == {"n": n}
+
+
+class OfTwoHalves(TimestampSigner):
+    """As one that verifies what another program signs with a private key: it can't sign."""
+
+    def get_signature(self, value: str | bytes) -> bytes:
+        raise NotImplementedError
+
+    def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
+        return TimestampSigner(KEY).verify_signature(value, sig)
+
+
+def test_a_signer_that_only_verifies_may_be_a_fallback() -> None:
+    value = SessionSigner(TimestampSigner(KEY)).dumps({"n": 1})
+
+    assert SessionSigner(NEW_KEY, fallbacks=[OfTwoHalves(KEY)]).loads(value) == {"n": 1}
 
 
 # fmt: off

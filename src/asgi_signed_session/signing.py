@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
 from typing import Any, TypeAlias
@@ -35,6 +37,8 @@ _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 _TO_URLSAFE = bytes.maketrans(b"+/", b"-_")
 _FROM_URLSAFE = bytes.maketrans(b"-_", b"+/")
 _TIME_BYTES = 8  # at most
+_COOKIE_OCTETS = re.compile(rb"[!#-+\--:<-\[\]-~]+")  # RFC 6265, 4.1.1
+_OF_A_SIGNATURE = re.compile(rb"[\w=-]+")
 _PADDING = (b"", b"===", b"==", b"=")  # of base64, by the length modulo 4
 
 
@@ -183,10 +187,35 @@ def _make_signer(option: str, key: object, salt: str, is_fallback: bool = False)
         for own_key in older:
             check_key(f"a key of the signer in {option}", own_key, is_fallback=True)
         check_key(f"a key of the signer in {option}", newest, is_fallback)
+        _check_signer(option, key)
         return key
     if isinstance(key, Signer):
         raise TypeError(f"{option} is of type {name_of(type(key))}, which signs no time; pass a TimestampSigner.")
     return PreparedSigner(read_key(option, key, is_fallback), salt)
+
+
+def _check_signer(option: str, signer: TimestampSigner) -> None:
+    """Raises ``ValueError`` for a signer whose values no cookie carries, nobody can take apart, or anybody can make."""
+    sep = signer.sep
+    if not _COOKIE_OCTETS.fullmatch(sep):
+        raise ValueError(f"{option} is a signer with sep={sep!r}, which a cookie can't carry; write sep='.'.")
+    if _OF_A_SIGNATURE.fullmatch(sep):
+        raise ValueError(f"{option} is a signer with sep={sep!r}, which a signature may contain; write sep='.'.")
+    if _accepts_forged(signer):
+        raise ValueError(
+            f"{option} is a signer that accepts what it hasn't signed, as one with NoneAlgorithm does: anybody could"
+            " make sessions; pass a TimestampSigner with an algorithm that signs."
+        )
+
+
+def _accepts_forged(signer: TimestampSigner) -> bool:
+    """Whether no signature, or that of another value, will do."""
+    with suppress(Exception):  # one of the user's may verify only, or raise what it likes
+        if signer.verify_signature(b"one", b""):
+            return True
+    with suppress(Exception):
+        return signer.verify_signature(b"one", signer.get_signature(b"another"))
+    return False
 
 
 def _make_fallbacks(fallbacks: Iterable[SecretKey], salt: str) -> list[TimestampSigner]:
