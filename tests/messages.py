@@ -179,6 +179,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "arguments the wrong way round": build(app=KEY, secret_key=visit),
     "cookie name of another type": build(session_cookie=None),
     "cookie name with a space": build(session_cookie="my session"),
+    "signer for a cookie of no name": lambda: SessionSigner(KEY, ""),
     "path of another type": build(path=None),
     "path with a semicolon": build(path="/a;b"),
     "domain of another type": build(domain=1),

@@ -83,7 +83,7 @@ def test_a_key_of_every_kind_signs_with_what_is_in_it(key: Any) -> None:
 
 def test_a_whole_signer_signs_as_it_is() -> None:
     signer = TimestampSigner("the key of another program", salt="its salt")
-    value = SessionSigner(signer, "its cookie").dumps({"n": 1})
+    value = SessionSigner(signer, "its-cookie").dumps({"n": 1})
 
     assert b64decode(signer.unsign(value)) == b'{"n":1}'
     assert read(value, signer) == [{"n": 1}, None]
@@ -111,6 +111,33 @@ def test_a_value_of_one_cookie_is_never_anothers() -> None:
 def test_no_other_token_of_the_same_key_is_a_session(token: str | bytes) -> None:
     with pytest.raises(BadSignature):
         SessionSigner(KEY).loads(token)
+
+
+# fmt: off
+NO_NAMES = [
+    ("my session",        ValueError),
+    ("",                  ValueError),
+    ("session=",          ValueError),
+    ("a;b",               ValueError),
+    ("a\r\nset-cookie: b", ValueError),
+    ("séance",            ValueError),
+    (b"session",          TypeError),
+    (None,                TypeError),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("name", "error"), NO_NAMES)
+def test_a_name_that_no_cookie_can_have_is_refused_wherever_it_is_given(name: Any, error: type[Exception]) -> None:
+    with pytest.raises(error) as from_middleware:
+        SessionMiddleware(whoami, KEY, session_cookie=name)
+    with pytest.raises(error) as from_signer:
+        SessionSigner(KEY, session_cookie=name)
+    with pytest.raises(error) as from_sessions:
+        Sessions(MemoryStore(), KEY, session_cookie=name)
+
+    assert str(from_signer.value) == str(from_sessions.value) == str(from_middleware.value)
+    assert str(from_signer.value).startswith("session_cookie")
 
 
 def test_fallbacks_verify_and_never_sign() -> None:

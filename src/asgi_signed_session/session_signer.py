@@ -17,7 +17,7 @@ class SessionSigner:
 
     ``secret_key`` signs and verifies, each of ``fallbacks`` only verifies; both are a key (``str``, ``bytes``, or an
     object with ``get_secret_value()``) or a whole ``itsdangerous.TimestampSigner``. A key's signatures hold for
-    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` for a key or serializer that can't be used.
+    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` for what ``SessionMiddleware`` would refuse.
     """
 
     def __init__(

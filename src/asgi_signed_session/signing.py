@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from itsdangerous import BadData, BadPayload, BadSignature, SignatureExpired, Signer, TimestampSigner
 from itsdangerous.encoding import int_to_bytes
 
+from .cookies import check_cookie_name
 from .keys import BareKey, check_key, read_key
 from .record import Rejection
 from .wording import name_of
@@ -123,10 +124,11 @@ def _clock_of(signer: TimestampSigner) -> Callable[[], float]:
 class Keyring:
     """The key that signs the values of one cookie, and the older ones that only verify them.
 
-    Raises ``TypeError`` or ``ValueError`` for a key that can't be used.
+    Raises ``TypeError`` or ``ValueError`` for a key or a cookie's name that can't be used.
     """
 
     def __init__(self, secret_key: SecretKey, session_cookie: str, fallbacks: Iterable[SecretKey] = ()) -> None:
+        check_cookie_name(session_cookie)
         salt = f"asgi-signed-session.{session_cookie}"
         signer = _make_signer("secret_key", secret_key, salt)
         older = _make_fallbacks(fallbacks, salt)
