@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import pickle
 import sys
 import warnings
 import zlib
@@ -201,6 +202,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "trusted origin of another type": build(trusted_origins=[443]),
     "trusted origin with a path": build(trusted_origins=["https://app.example.com/login"]),
     "serializer that isn't one": build(serializer=KEY),
+    "serializer that runs code": build(serializer=pickle),
     "store that is a URL": build(store="redis://:password@localhost"),
     "store that is a class": build(store=Records),
     "autoload of another type": build(autoload=None),

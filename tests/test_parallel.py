@@ -496,6 +496,7 @@ def test_a_dict_that_has_all_of_the_session_and_more_changes_it_and_gives_it_a_n
     assert find(browser, store) == [None, "ada", {"user": "ada", "x": 1}]
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 def test_a_key_that_is_no_text_is_named_where_its_value_gave_way(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "asgi_signed_session")
     content: Any = {1: "ours", "a\nb": 1}

@@ -563,6 +563,7 @@ def sign_nested(depth: int) -> str:
     return sign({"deep": value})
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 @each_state
 def test_values_that_json_does_not_have_are_followed_too(open_in_state: Any) -> None:
     content = {"day": date(2030, 1, 1), "tags": [{"tea"}]}
@@ -577,6 +578,7 @@ def test_values_that_json_does_not_have_are_followed_too(open_in_state: Any) -> 
         assert session.modified is True
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 @pytest.mark.parametrize("other", [True, 1.0])
 def test_a_value_that_equals_the_one_before_is_a_change_whatever_lies_beside_it(other: Any) -> None:
     with open_session({"day": date(2030, 1, 1), "n": [1]}, serializer=pickle) as session:

@@ -2,18 +2,21 @@ from __future__ import annotations
 
 import base64
 import json
+import marshal
 import pickle
 import secrets
 import string
 import sys
 import uuid
 import warnings
+import zlib
 from base64 import b64decode, b64encode
 from collections import ChainMap
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 from hashlib import sha1
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import orjson
@@ -612,6 +615,7 @@ class Spaced:
         return json.loads(payload)
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 @pytest.mark.parametrize(
     ("serializer", "payload"),
     [
@@ -662,6 +666,7 @@ def test_orjson_and_json_read_each_others() -> None:
     assert theirs.loads(ours.dumps({"ä": [1]})) == {"ä": [1]}
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 @pytest.mark.parametrize("payload", [b"[]", b"{}{}", b"\xff", b"", b"null"])
 @pytest.mark.parametrize("serializer", [orjson, Spaced(), Reversed(), pickle])
 def test_what_any_serializer_cannot_read_is_malformed(serializer: Any, payload: bytes) -> None:
@@ -1007,6 +1012,89 @@ def test_a_serializer_without_dumps_or_loads_is_refused(serializer: Any, message
         SessionMiddleware(whoami, KEY, serializer=serializer)
 
     assert [str(from_signer.value), str(from_middleware.value)] == [message, message]
+
+
+class Pickled:
+    """As aiocache's and others' are made."""
+
+    def dumps(self, content: Any) -> bytes:
+        return pickle.dumps(content)
+
+    def loads(self, payload: bytes) -> Any:
+        return pickle.loads(payload)  # noqa: S301 - it comes from here
+
+
+class Squeezed:
+    """Its name says nothing."""
+
+    def dumps(self, content: Any) -> bytes:
+        return zlib.compress(pickle.dumps(content))
+
+    def loads(self, payload: bytes) -> Any:
+        return pickle.loads(zlib.decompress(payload))  # noqa: S301 - it comes from here
+
+
+class Borrowed:
+    dumps = staticmethod(json.dumps)
+    loads = staticmethod(pickle.loads)
+
+
+class Bound:
+    dumps = staticmethod(pickle.dumps)
+    loads = partial(pickle.loads, fix_imports=False)
+
+
+dill: Any = pickle  # which is installed
+
+
+class WithDill:
+    dumps = staticmethod(json.dumps)
+
+    def loads(self, payload: bytes) -> Any:
+        return dill.loads(payload)
+
+
+# fmt: off
+RUN_CODE: list[tuple[Any, str]] = [
+    (pickle,      "pickle"),
+    (marshal,     "marshal"),
+    (Pickled(),   "Pickled"),
+    (Squeezed(),  "Squeezed"),
+    (Borrowed(),  "Borrowed"),
+    (Borrowed,    "Borrowed"),
+    (Bound(),     "Bound"),
+    (WithDill(),  "WithDill"),
+]
+# fmt: on
+
+
+@pytest.mark.parametrize(("serializer", "name"), RUN_CODE)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda serializer: SessionSigner(KEY, serializer=serializer),
+        lambda serializer: SessionMiddleware(whoami, KEY, serializer=serializer),
+        lambda serializer: Sessions(MemoryStore(), KEY, serializer=serializer),
+    ],
+    ids=["signer", "middleware", "sessions"],
+)
+def test_a_serializer_that_can_run_code_is_a_warning(make: Any, serializer: Any, name: str) -> None:
+    with pytest.warns(UserWarning, match=r"^serializer=") as caught:
+        make(serializer)
+
+    [warning] = caught
+    assert str(warning.message) == (
+        f"serializer={name} can run code that it finds in a payload: whoever gets the key can run theirs on this"
+        " server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for what JSON has no form for."
+    )
+    assert (warning.filename, warning.lineno) == (__file__, make.__code__.co_firstlineno)
+
+
+@pytest.mark.parametrize(
+    "serializer", [json, orjson, Spaced(), Reversed(), SimpleNamespace(dumps=json.dumps, loads=json.loads)]
+)
+def test_a_serializer_that_runs_no_code_is_no_warning(serializer: Any) -> None:
+    SessionSigner(KEY, serializer=serializer)  # a warning is an error in these tests
 
 
 # fmt: off

@@ -194,6 +194,7 @@ def test_any_content_comes_back_from_the_store(wrap: Wrap, store: Records, conte
     assert seen == [content]
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 def test_a_serializer_of_bytes_that_are_no_text_may_be_used_with_a_store(wrap: Wrap, store: Records) -> None:
     browser = wrap(app_that(put(when={1, 2})), store=store, serializer=pickle)
     browser.get()

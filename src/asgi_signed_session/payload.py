@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from binascii import a2b_base64
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ from .errors import UnserializableSessionError
 from .merging import is_same
 from .record import NO_METADATA, Metadata, Record
 from .signing import BadPayload
+from .wording import printable, warn_caller
 
 Dumps: TypeAlias = Callable[[Any], bytes]
 Loads: TypeAlias = Callable[[bytes], Any]
@@ -19,6 +21,8 @@ Loads: TypeAlias = Callable[[bytes], Any]
 METADATA_KEY = "$session"  # of the payload; never in the mapping
 MAX_DEPTH = 20  # levels of nesting that an error message names
 
+# In the names of a serializer's loads, and of what that calls.
+_RUNS_CODE = re.compile(r"pickle|marshal|shelve|\bdill\b|unsafe_?load", re.IGNORECASE)
 _WHITESPACE = " \t\n\r"  # RFC 8259, 2
 
 # More than their stubs tell is used of them.
@@ -154,12 +158,29 @@ def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
             f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
             " write serializer=json."
         )
+    if _runs_code(serializer):
+        name = printable(str(getattr(serializer, "__name__", type(serializer).__name__)))
+        warn_caller(
+            f"serializer={name} can run code that it finds in a payload: whoever gets the key"
+            " can run theirs on this server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for what"
+            " JSON has no form for."
+        )
     dumps: Callable[[Any], Any] = serializer.dumps
     if isinstance(serializer, type) and not _is_serializable(dumps, {}):
         raise TypeError(f"serializer is the class {serializer.__name__}; write serializer={serializer.__name__}().")
     if isinstance(dumps({}), str):
         return lambda content: dumps(content).encode(), lambda payload: serializer.loads(payload.decode())
     return dumps, serializer.loads
+
+
+def _runs_code(serializer: Serializer) -> bool:
+    """Whether it is ``pickle`` or its like, or calls one, as far as names tell."""
+    loads: Any = serializer.loads
+    loads = getattr(loads, "func", loads)  # of a functools.partial
+    names = [getattr(place, "__name__", "") for place in (serializer, type(serializer))]
+    names += [getattr(loads, "__module__", ""), getattr(loads, "__qualname__", "")]
+    names += getattr(getattr(loads, "__code__", None), "co_names", ())
+    return any(isinstance(name, str) and _RUNS_CODE.search(name) for name in names)
 
 
 def make_json_dumps() -> Dumps:
