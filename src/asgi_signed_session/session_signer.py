@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .lifetime import explain_end
 from .payload import Codec, Serializer
+from .record import NO_METADATA
 from .signing import Keyring, SecretKey, SignatureExpired
 
 
@@ -39,14 +41,16 @@ class SessionSigner:
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
         """What ``dumps`` was given.
 
-        ``max_age``: seconds since it was signed; a session's own ``max_age`` goes first. Without it no age is checked,
-        not even the session's own; a ``lifetime`` never is.
+        ``max_age``: seconds since it was signed. A session's own ``max_age`` counts as well, and of two the smaller
+        one; signed more than 60 seconds in the future is expired, too. A ``lifetime`` isn't known here.
 
         Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
         """
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
         record = self._codec.read_signed(*self._keyring.verify(value))
-        why_over = None if max_age is None else explain_end(record, int(self._keyring.read_clock()), max_age)
+        ages = [age for age in (record.metadata.get("max_age"), max_age) if age is not None]
+        bare = replace(record, metadata=NO_METADATA)  # or its own max_age would go first
+        why_over = explain_end(bare, int(self._keyring.read_clock()), min(ages, default=None))
         if why_over is not None:
             raise SignatureExpired(why_over)
         return record.content
