@@ -693,6 +693,7 @@ CAUSES.update(
         "sign what isn't an object": call("sign", "[]"),
         "sign without a key": call("sign", "{}", secret=""),
         "sign with a key that is None": call("sign", "{}", secret="None"),
+        "sign for a cookie of no name": call("sign", "{}", "--cookie="),
         "sign what is reserved": call("sign", '{"$session": {}}'),
         "inspect what isn't signed": call("inspect", VALUE),
         "inspect what isn't base64": call("inspect", "a.a.a"),

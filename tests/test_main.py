@@ -6,14 +6,17 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import time_machine
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from itsdangerous import TimestampSigner
 
 from asgi_signed_session import SessionSigner
-from asgi_signed_session.__main__ import main
+from asgi_signed_session.__main__ import main, write_json
 
 from .conftest import KEY
 from .records import key_of
@@ -210,10 +213,146 @@ def test_inspect_without_a_key_shows_what_anybody_can_read(
     status, out, _ = run(capsys, "inspect", SessionSigner(KEY).dumps({"a": 1}))
 
     assert (status, out.splitlines()[0], out.splitlines()[-1]) == (
-        0,
+        3,
         'payload    {"a": 1}',
         "verifies   not checked: SESSION_SECRET is not set",
     )
+
+
+@pytest.mark.parametrize(
+    ("secret", "fallbacks", "status", "verified", "key"),
+    [
+        (None, None, 3, None, None),
+        ("", " ", 3, None, None),
+        (None, f"another-key-of-theirs {KEY.replace(' ', '-')}", 0, True, "SESSION_SECRET_FALLBACKS[1]"),
+        (None, "another-key-of-theirs", 1, False, None),
+        ("another key of theirs", None, 1, False, None),
+    ],
+)
+def test_the_status_of_inspect_tells_what_verifies_from_what_nobody_has_checked(
+    secret: str | None,
+    fallbacks: str | None,
+    status: int,
+    verified: bool | None,
+    key: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SESSION_SECRET")
+    for name, value in (("SESSION_SECRET", secret), ("SESSION_SECRET_FALLBACKS", fallbacks)):
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    value = SessionSigner(KEY.replace(" ", "-")).dumps({})
+
+    assert run(capsys, "inspect", value)[0] == status
+    found, out, _ = run(capsys, "inspect", value, "--json")
+    assert (found, json.loads(out)["verified"], json.loads(out)["key"]) == (status, verified, key)
+
+
+def nest(depth: int) -> str:
+    return '{"a": ' + "[" * depth + "]" * depth + "}"
+
+
+# Python reads JSON as deep as the stack that is left: which depth that is depends on the version and on who calls.
+@pytest.mark.parametrize(
+    "depths", [range(10, 850, 80), range(850, 1000), [1530]]
+)  # 1530: all that a cookie has room for
+def test_inspect_shows_a_payload_of_any_depth(depths: Iterable[int], capsys: pytest.CaptureFixture[str]) -> None:
+    for deep in map(nest, depths):
+        value = sign_payload(deep.encode())
+        shown = deep, json.dumps(deep)  # as it is, or as text
+
+        status, out, error = run(capsys, "inspect", value)
+        assert (status, error) == (0, "")
+        assert out.splitlines()[0] in [f"payload    {payload}" for payload in shown]
+
+        status, out, error = run(capsys, "inspect", value, "--json")
+        assert (status, error) == (0, "")
+        assert out.startswith(tuple(f'{{"payload": {payload}, "signed_at": ' for payload in shown))
+
+
+def test_inspect_shows_deep_metadata(capsys: pytest.CaptureFixture[str]) -> None:
+    for deep in map(nest, range(800, 900)):
+        value = sign_payload(f'{{"n": 1, "$session": {deep}}}'.encode())
+
+        assert run(capsys, "inspect", value)[1].splitlines()[:2] == ['payload    {"n": 1}', f"metadata   {deep}"]
+
+
+@pytest.mark.parametrize("depths", [range(10, 850, 80), range(850, 1000), [100_000]])
+def test_sign_signs_a_session_of_any_depth_or_says_that_it_cannot(
+    depths: Iterable[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = [f"python -m asgi_signed_session: {why}" for why in ("the session is not JSON (", "session['a'][0]")]
+    for depth in depths:
+        status, out, error = run(capsys, "sign", nest(depth), "--json")
+
+        if status == 0:
+            assert json.loads(out)["value"] == SessionSigner(KEY).dumps(json.loads(nest(depth)))
+        else:
+            assert (status, out) == (2, "")
+            assert error.startswith(tuple(refusals))
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@settings(deadline=None, max_examples=200)
+@given(content=values)
+def test_what_is_printed_as_json_is_written_as_json_writes_it(content: Any) -> None:
+    assert write_json(content) == json.dumps(content)
+    assert write_json(content, ensure_ascii=False) == json.dumps(content, ensure_ascii=False)
+
+
+WHAT_A_NAME_IS = "can't be a cookie's name; use ASCII letters, digits, '-', '_': 'session'."
+
+
+@pytest.mark.parametrize("name", ["my session", "", "séance", "a;b"])
+@pytest.mark.parametrize(
+    "arguments", [["inspect", "e30=.AAAA.AAAA"], ["sign", "{}"], ["sessions", "--store=sqlite:none", "42"]]
+)
+@pytest.mark.parametrize("secret", [KEY, ""])
+def test_a_name_that_no_cookie_can_have_is_refused(
+    name: str,
+    arguments: list[str],
+    secret: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET", secret)
+
+    assert run(capsys, *arguments, "--cookie", name) == (
+        2,
+        "",
+        f"python -m asgi_signed_session: --cookie={name!r} {WHAT_A_NAME_IS}\n",
+    )
+
+
+def test_inspect_verifies_with_the_key_of_a_sample_and_sign_refuses_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET_FALLBACKS", "change-me-in-production")
+    value = sign({"a": 1}, "change-me-in-production")
+
+    assert run(capsys, "inspect", value)[1].splitlines()[-1] == "verifies   yes, with SESSION_SECRET_FALLBACKS[0]"
+    monkeypatch.setenv("SESSION_SECRET", "change-me-in-production")
+    assert run(capsys, "inspect", value)[1].splitlines()[-1] == "verifies   yes, with SESSION_SECRET"
+    status, out, error = run(capsys, "sign", "{}")
+    assert (status, out) == (2, "")
+    assert error.startswith("python -m asgi_signed_session: SESSION_SECRET is 'change-me-in-production', as in samples")
+
+
+def test_a_fallback_that_cannot_be_a_key_is_refused_by_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSION_SECRET_FALLBACKS", f"{OLD_KEY} **********")
+
+    status, _, error = run(capsys, "inspect", SessionSigner(KEY).dumps({}))
+
+    assert status == 2
+    assert error.startswith("python -m asgi_signed_session: SESSION_SECRET_FALLBACKS[1] is '**********', which stands")
 
 
 @pytest.mark.parametrize(
@@ -271,9 +410,10 @@ environment:
   SESSION_SECRET_FALLBACKS  older keys, separated by white space, that only verify
 
 exit status:
-  0  done; for inspect: the value verifies, or there is no key to verify it with
+  0  done; for inspect: a key verifies the value
   1  inspect: no key verifies the value; sessions: none was ended
   2  the command, the value, the JSON or the environment can't be used
+  3  inspect: there is no key to verify the value with
 """
 
 HELP = {

@@ -411,6 +411,42 @@ def test_the_command_line_lists_and_ends_sessions(file: str, capsys: pytest.Capt
     assert run(capsys, store, "42") == (0, "\n")
 
 
+@pytest.mark.parametrize("depth", [100, 500, 800])
+def test_the_command_line_lists_what_is_nested_deeply(
+    depth: int, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep: list[Any] = []
+    for _ in range(depth):
+        deep = [deep]
+    store = SQLiteStore(file)
+    visit(Browser(app_that(look)), sign_in("7", deep=deep), store)
+    store.close()
+    shown = '{"deep": ' + "[" * (depth + 1) + "]" * (depth + 1) + "}"
+
+    status, out = run(capsys, f"--store=sqlite:{file}", "7")
+    assert (status, out.partition("+00:00")[2]) == (0, f"  {shown}\n")
+    status, out = run(capsys, f"--store=sqlite:{file}", "7", "--json")
+    assert status == 0
+    assert out.endswith(f'"data": {shown}}}]}}\n')
+    assert run(capsys, f"--store=sqlite:{file}", "7", "--end-all") == (0, "ended: 1\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        ("SESSION_SECRET", "${SECRET}", "SESSION_SECRET is '${SECRET}', where a key is still to be filled in."),
+        ("SESSION_SECRET_FALLBACKS", "****", "SESSION_SECRET_FALLBACKS[0] is '****', which stands for a hidden or"),
+    ],
+)
+def test_the_command_line_refuses_what_is_no_key(
+    name: str, value: str, what: str, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    assert command_line(["sessions", f"--store=sqlite:{file}", "42"]) == 2
+    assert capsys.readouterr().err.startswith(f"python -m asgi_signed_session: {what}")
+
+
 def test_the_command_line_says_that_a_store_does_not_answer(file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["sessions", f"--store=redis://127.0.0.1:{free_port()}", "42"]) == 2
     assert capsys.readouterr().err == (

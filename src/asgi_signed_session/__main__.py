@@ -12,21 +12,19 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from . import stores
+from .cookies import check_cookie_name
 from .errors import UnserializableSessionError
 from .ids import find_id
 from .payload import METADATA_KEY, decode_payload
 from .session_signer import SessionSigner
 from .sessions import Sessions
 from .signing import BadData, BadSignature, Keyring, TimestampSigner, read_unverified
-
-T = TypeVar("T")
 
 SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
 FALLBACKS = "SESSION_SECRET_FALLBACKS"
@@ -39,9 +37,10 @@ environment:
   {FALLBACKS}  older keys, separated by white space, that only verify
 
 exit status:
-  0  done; for inspect: the value verifies, or there is no key to verify it with
+  0  done; for inspect: a key verifies the value
   1  inspect: no key verifies the value; sessions: none was ended
   2  the command, the value, the JSON or the environment can't be used
+  3  inspect: there is no key to verify the value with
 """
 
 
@@ -57,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args([_SIGNED.sub(r" \g<0>", argument) for argument in arguments])
     command: Callable[[argparse.Namespace], int] = options.command
     try:
+        with _naming():
+            check_cookie_name(getattr(options, "cookie", "session"))
         return command(options)
     except UsageError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -120,8 +121,10 @@ def sign_session(options: argparse.Namespace) -> int:
 
 
 def _sign(session: dict[str, Any], cookie: str) -> str:
+    with _naming():
+        signer = SessionSigner(os.environ[SECRET], cookie)
     try:
-        return _make(SessionSigner, SECRET, os.environ[SECRET], cookie).dumps(session)
+        return signer.dumps(session)
     except UnserializableSessionError as error:
         raise UsageError(str(error)) from error
 
@@ -136,12 +139,13 @@ def inspect_value(options: argparse.Namespace) -> int:
         raise UsageError(f"not a signed value: {error} Give what follows the cookie's name and '='.") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of short keys: a cookie is looked at here, no app configured
-        key = _find_key(value, options.cookie)
-    verified = None if not os.environ.get(SECRET) else key is not None
+        keyrings = list(_make_keyrings(options.cookie))
+    key = _find_key(value, keyrings)
+    verified = key is not None if keyrings else None
     report = {**described, "signed_at": signed_at, "age": int(time.time()) - signed_at}
     report |= {"verified": verified, "key": key}
-    print(json.dumps(report) if options.json else _show(report))
-    return 1 if verified is False else 0
+    print(write_json(report) if options.json else _show(report))
+    return {True: 0, False: 1, None: 3}[verified]
 
 
 def list_sessions(options: argparse.Namespace) -> int:
@@ -153,7 +157,8 @@ def list_sessions(options: argparse.Namespace) -> int:
     async def answer() -> dict[str, Any]:
         store = _open_store(options.store)
         try:
-            sessions = Sessions(store, os.environ[SECRET], options.cookie, fallbacks=fallbacks)
+            with _naming():
+                sessions = Sessions(store, os.environ[SECRET], options.cookie, fallbacks=fallbacks)
             return await _answer(sessions, options)
         finally:
             if hasattr(store, "aclose"):
@@ -165,12 +170,12 @@ def list_sessions(options: argparse.Namespace) -> int:
         raise
     except Exception as error:  # each store has errors of its own; their text may have a password in it
         raise UsageError(f"the store can't be asked ({type(error).__name__}): give one that answers.") from error
-    print(json.dumps(report) if options.json else _show_sessions(report))
+    print(write_json(report) if options.json else _show_sessions(report))
     return 1 if report.get("ended") == 0 else 0
 
 
 async def _answer(sessions: Sessions, options: argparse.Namespace) -> dict[str, Any]:
-    living = [asdict(session) for session in await sessions.of(options.principal)]
+    living = [{**vars(session)} for session in await sessions.of(options.principal)]
     if options.end is not None:
         is_theirs = options.end in [session["key"] for session in living]
         return {"ended": int(is_theirs and await sessions.end(options.end))}
@@ -211,8 +216,8 @@ def _describe(signed: bytes, cookie: str) -> dict[str, Any]:
     return {"payload": session, "metadata": metadata} if metadata else {"payload": session}
 
 
-def _find_key(value: bytes, cookie: str) -> str | None:
-    for name, keyring in _make_keyrings(cookie):
+def _find_key(value: bytes, keyrings: list[tuple[str, Keyring]]) -> str | None:
+    for name, keyring in keyrings:
         with suppress(BadSignature):
             keyring.verify(value)
             return name
@@ -224,15 +229,22 @@ def _make_keyrings(cookie: str) -> Iterator[tuple[str, Keyring]]:
     keys |= {f"{FALLBACKS}[{place}]": key for place, key in enumerate(os.environ.get(FALLBACKS, "").split())}
     for name, key in keys.items():
         if key:
-            yield name, _make(Keyring, name, key, cookie)
-            yield f"{name}, as Starlette signs", _make(Keyring, name, TimestampSigner(key), cookie)
+            with _naming(("fallbacks[0]", name)):
+                # As a fallback, which a sample's key may be: here one finds out what was signed with it.
+                yield name, Keyring(secrets.token_urlsafe(), cookie, [key])
+                yield f"{name}, as Starlette signs", Keyring(secrets.token_urlsafe(), cookie, [TimestampSigner(key)])
 
 
-def _make(kind: Callable[[Any, str], T], name: str, key: object, cookie: str) -> T:
+@contextmanager
+def _naming(*names: tuple[str, str]) -> Iterator[None]:
+    """Calls an option that can't be used by its name here."""
     try:
-        return kind(key, cookie)
+        yield
     except ValueError as error:
-        raise UsageError(str(error).replace("secret_key", name)) from error
+        text = str(error)
+        for option, name in (*names, ("secret_key", SECRET), ("fallbacks", FALLBACKS), ("session_cookie", "--cookie")):
+            text = name + text.removeprefix(option) if text.startswith(option) else text
+        raise UsageError(text) from error
 
 
 def _show(report: dict[str, Any]) -> str:
@@ -250,9 +262,44 @@ def _show(report: dict[str, Any]) -> str:
 def _show_content(name: str, content: Any) -> str:
     if name == "record":
         return f"{content}: the key, in the store, of the session's data"
-    text = json.dumps(content, ensure_ascii=False)
+    text = write_json(content, ensure_ascii=False)
     # Anyone can make a cookie, and nothing in it is to steer the terminal.
     return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+
+
+class _Written(str):
+    """JSON, and not a value to be written as such."""
+
+    __slots__ = ()
+
+
+def write_json(content: Any, ensure_ascii: bool = True) -> str:
+    """As ``json.dumps`` writes what ``json.loads`` has read, however deep it is: that runs out of stack."""
+    pieces: list[str] = []
+    todo = [content]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, _Written):
+            pieces.append(value)
+        elif isinstance(value, (dict, list)):
+            todo += reversed([*_take_apart(value, ensure_ascii)])
+        else:
+            pieces.append(json.dumps(value, ensure_ascii=ensure_ascii))
+    return "".join(pieces)
+
+
+def _take_apart(content: dict[str, Any] | list[Any], ensure_ascii: bool) -> Iterator[Any]:
+    start, end = "{}" if isinstance(content, dict) else "[]"
+    yield _Written(start)
+    for place, child in enumerate(content):
+        if place:
+            yield _Written(", ")
+        if isinstance(content, dict):
+            yield _Written(json.dumps(child, ensure_ascii=ensure_ascii) + ": ")
+            yield content[child]
+        else:
+            yield child
+    yield _Written(end)
 
 
 def _show_time(seconds: int) -> str:
