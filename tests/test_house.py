@@ -114,6 +114,20 @@ def test_one_module_knows_cryptography() -> None:
     assert importing == {"serializers"}
 
 
+def test_no_message_is_put_together_with_the_name_of_a_class_as_it_is() -> None:
+    found = [
+        (module, ast.unparse(part))
+        for module, tree in TREES.items()
+        if module not in ("conformance", "wording")  # that of a store's author; that which makes it printable
+        for part in ast.walk(tree)
+        if isinstance(part, ast.JoinedStr) and f"printable({ast.unparse(part)})" not in ast.unparse(tree)
+        for node in attributes(part)
+        if node.attr in ("__name__", "__qualname__")
+    ]
+
+    assert found == []
+
+
 def test_functions_are_short() -> None:
     lengths = [
         (node.end_lineno or 0) - node.body[0].lineno + 1

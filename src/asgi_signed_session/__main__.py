@@ -25,6 +25,7 @@ from .payload import METADATA_KEY, decode_payload
 from .session_signer import SessionSigner
 from .sessions import Sessions
 from .signing import BadData, BadSignature, Keyring, TimestampSigner, read_unverified
+from .wording import name_of
 
 SECRET = "SESSION_SECRET"  # noqa: S105  # the name of an environment variable
 FALLBACKS = "SESSION_SECRET_FALLBACKS"
@@ -169,7 +170,7 @@ def list_sessions(options: argparse.Namespace) -> int:
     except UsageError:
         raise
     except Exception as error:  # each store has errors of its own; their text may have a password in it
-        raise UsageError(f"the store can't be asked ({type(error).__name__}): give one that answers.") from error
+        raise UsageError(f"the store can't be asked ({name_of(type(error))}): give one that answers.") from error
     print(write_json(report) if options.json else _show_sessions(report))
     return 1 if report.get("ended") == 0 else 0
 

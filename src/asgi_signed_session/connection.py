@@ -31,6 +31,7 @@ from .session import Keeper, Session, make_unread
 from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper, Unanswered
 from .turns import Turns
 from .unloaded import UnloadedSession
+from .wording import name_of
 
 Phase = Literal["open", "started", "closed"]  # "started": the headers are out, or on their way
 
@@ -266,7 +267,7 @@ class Connection:
             self.refused = replacement
             self.session.mark_accessed()
             raise SessionError(
-                f"scope[{scope_key!r}] was replaced by a {kind.__name__};"
+                f"scope[{scope_key!r}] was replaced by a {name_of(kind)};"
                 " put a dict there, or delete the key to clear the session."
             )
 

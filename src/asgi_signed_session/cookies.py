@@ -8,6 +8,8 @@ from functools import cache, lru_cache
 from itertools import islice, product
 from typing import Final, Literal
 
+from .wording import name_of
+
 Header = tuple[bytes, bytes]
 SameSite = Literal["lax", "strict", "none"]
 _SAME_SITES: Final[tuple[SameSite, ...]] = ("lax", "strict", "none")  # taken in any case of letters
@@ -105,7 +107,7 @@ class SetCookie:
 def check_cookie_name(name: str) -> None:
     """Raises ``TypeError`` or ``ValueError`` unless ``name`` can stand before the ``=`` of a cookie."""
     if not isinstance(name, str):
-        raise TypeError(f"session_cookie must be a str, not {type(name).__name__}; write session_cookie='session'.")
+        raise TypeError(f"session_cookie must be a str, not {name_of(type(name))}; write session_cookie='session'.")
     if not _TOKEN.fullmatch(name):
         raise ValueError(
             f"session_cookie={name!r} can't be a cookie's name; use ASCII letters, digits, '-', '_': 'session'."
@@ -114,7 +116,7 @@ def check_cookie_name(name: str) -> None:
 
 def _check_path(path: str) -> None:
     if not isinstance(path, str):
-        raise TypeError(f"path must be a str, not {type(path).__name__}; write path='/'.")
+        raise TypeError(f"path must be a str, not {name_of(type(path))}; write path='/'.")
     if not _PATH.fullmatch(path):
         raise ValueError(
             f"path={path!r} can't be a cookie's path; start it with '/' and use printable ASCII without ';',"
@@ -126,7 +128,7 @@ def _check_domain(domain: str | None) -> None:
     if domain is None:
         return
     if not isinstance(domain, str):
-        raise TypeError(f"domain must be a str or None, not {type(domain).__name__}; write domain='example.com'.")
+        raise TypeError(f"domain must be a str or None, not {name_of(type(domain))}; write domain='example.com'.")
     if not _DOMAIN.fullmatch(domain):
         raise ValueError(
             f"domain={domain!r} can't be a cookie's domain; write a host name such as 'example.com', without scheme,"

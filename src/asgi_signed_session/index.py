@@ -14,6 +14,7 @@ from .reporting import report_unreadable_index
 from .sealing import Seal, Sealed
 from .signing import BadPayload
 from .stores import Store
+from .wording import name_of
 
 MAX_ENTRIES = 100  # of one principal
 MAX_TRIES = 1000  # of one save: each that fails is one that another request has won
@@ -107,7 +108,7 @@ class Index:
 def describe_refusal(store: Store) -> SessionError:
     """What a store is told that never takes a record."""
     return SessionError(
-        f"The store of type {type(store).__name__} has refused {MAX_TRIES} swaps of one record: see whether its swap"
+        f"The store of type {name_of(type(store))} has refused {MAX_TRIES} swaps of one record: see whether its swap"
         " compares and answers as asgi_signed_session.stores.Store says."
     )
 

@@ -18,6 +18,7 @@ from .session import make_unread
 from .signing import Keyring, SecretKey
 from .store_keeper import OnStoreError, StoreKeeper, StoreOptions
 from .stores import BareStore, Store, check_store
+from .wording import name_of
 
 # Frameworks give scopes and messages types of their own, none of which is another's.
 App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
@@ -58,7 +59,7 @@ class SessionMiddleware:
         trusted_origins: Iterable[str] | None = None,
     ) -> None:
         if not callable(app):
-            kind = type(app).__name__
+            kind = name_of(type(app))
             raise TypeError(f"app must be an ASGI app, not a {kind}; write SessionMiddleware(app, secret_key).")
         ends = Lifetime(max_age, refresh_after, lifetime)
         cookie = SetCookie(session_cookie, path, same_site, https_only, domain, partitioned)

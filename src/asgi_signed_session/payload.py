@@ -13,7 +13,7 @@ from .errors import UnserializableSessionError
 from .merging import is_same
 from .record import NO_METADATA, Metadata, Record
 from .signing import BadPayload
-from .wording import printable, warn_caller
+from .wording import name_of, printable, show_key, warn_caller
 
 Dumps: TypeAlias = Callable[[Any], bytes]
 Loads: TypeAlias = Callable[[bytes], Any]
@@ -113,7 +113,7 @@ class Codec:
         """The keys that take the most room, each with the size of its JSON."""
         sizes = {key: len(self._dumps({key: value})) for key, value in content.items()}
         largest = sorted(sizes.items(), key=lambda item: -item[1])[:count]
-        return ", ".join(f"{key!r} ({show_size(size)})" for key, size in largest)
+        return ", ".join(f"{show_key(key)} ({show_size(size)})" for key, size in largest)
 
 
 def decode_payload(encoded: bytes) -> bytes:
@@ -155,11 +155,11 @@ def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
         return _dumps_json, _loads_json
     if not (callable(getattr(serializer, "dumps", None)) and callable(getattr(serializer, "loads", None))):
         raise TypeError(
-            f"serializer of type {type(serializer).__name__} needs functions dumps and loads, as json and orjson have;"
+            f"serializer of type {name_of(type(serializer))} needs functions dumps and loads, as json and orjson have;"
             " write serializer=json."
         )
     if _runs_code(serializer):
-        name = printable(str(getattr(serializer, "__name__", type(serializer).__name__)))
+        name = printable(str(getattr(serializer, "__name__", name_of(type(serializer)))))
         warn_caller(
             f"serializer={name} can run code that it finds in a payload: whoever gets the key"
             " can run theirs on this server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for what"
@@ -225,13 +225,13 @@ def _find_unserializable(dumps: Dumps, content: Any) -> tuple[str, str]:
     for _ in range(MAX_DEPTH):
         for key, child in _iter_children(value):
             if not _is_serializable(dumps, {key: ""}):
-                return path, f"{type(key).__name__} as a key"
+                return path, f"{name_of(type(key))} as a key"
             if not _is_serializable(dumps, {"": child}):
-                path, value = f"{path}[{key!r}]", child
+                path, value = f"{path}[{show_key(key)}]", child
                 break
         else:
             break
-    return path, type(value).__name__
+    return path, name_of(type(value))
 
 
 def _iter_children(value: Any) -> Iterable[tuple[Any, Any]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 from .messages import Scope, accept_takes_headers
+from .wording import name_of, printable, show_key
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
@@ -22,7 +23,7 @@ _said: set[str] = set()  # warnings that are given once a process
 def report_unsaved(scope: Scope, keys: list[str], wished: list[str], why: str, event: UnsavedEvent) -> None:
     """Names the ``keys`` whose change wasn't saved, and what else was ``wished`` of the session."""
     path = scope.get("path")
-    names = ", ".join([*map(repr, keys), *(f"its {wish}" for wish in wished)])
+    names = ", ".join([*map(show_key, keys), *(f"its {wish}" for wish in wished)])
     extra = {"event": event, "path": path, "keys": keys}
     logger.warning("Session changes on %r not saved: %s. %s", path, names, why, extra=extra)
 
@@ -30,7 +31,7 @@ def report_unsaved(scope: Scope, keys: list[str], wished: list[str], why: str, e
 def report_merged(keys: list[str]) -> None:
     """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
     extra = {"event": "session.merged", "keys": keys}
-    names = ", ".join(map(repr, keys))
+    names = ", ".join(map(show_key, keys))
     logger.info("Two requests have changed the session in %s; the later one's stays.", names, extra=extra)
 
 
@@ -40,7 +41,7 @@ def report_left_behind(keys: list[str]) -> None:
     logger.warning(
         "Two requests have renewed one session at the same time, and the later one has a session of its own without %s."
         " Set session.principal at the sign-in, which needs no regenerate(), and renewals of one user are merged.",
-        ", ".join(map(repr, keys)),
+        ", ".join(map(show_key, keys)),
         extra=extra,
     )
 
@@ -74,7 +75,7 @@ def report_store_failed(error: Exception) -> None:
         logger.warning(
             "The session store can't be read (%s): visitors who have a session find an empty one. Give the app its"
             " store back; this is said once a minute.",
-            type(error).__name__,
+            name_of(type(error)),
             extra={"event": "session.store-failed"},
         )
 
@@ -104,7 +105,7 @@ def report_other_inside(scope_key: str, other: type) -> None:
     _warn_once(
         f"scope[{scope_key!r}] holds a {_name(other)}: another session middleware inside this one has put its own"
         " session there. Inside that middleware the app finds that session, and this one is left as it is. Take one of"
-        f" the two out, or give this one another place: SessionMiddleware(..., scope_key='signed_{scope_key}').",
+        f" the two out, or give this one another place: SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
     )
 
 
@@ -113,12 +114,12 @@ def report_other_outside(scope_key: str, other: type) -> None:
     _warn_once(
         f"scope[{scope_key!r}] held a {_name(other)} before: another session middleware is around this one. Inside this"
         " one the app finds this session, around it the other. Take one of the two out, or give this one another place:"
-        f" SessionMiddleware(..., scope_key='signed_{scope_key}').",
+        f" SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
     )
 
 
 def _name(other: type) -> str:
-    return f"{other.__module__}.{other.__qualname__}" if other is not dict else "dict"
+    return printable(f"{other.__module__}.{other.__qualname__}") if other is not dict else "dict"
 
 
 def _warn_once(message: str) -> None:

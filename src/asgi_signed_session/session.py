@@ -23,6 +23,7 @@ from .ids import Id
 from .lifetime import Seconds, read_seconds
 from .merging import is_same
 from .record import DELETED, NO_WISHES, NOTHING, Record, Rejection, Wishes
+from .wording import name_of
 
 State = Literal["read", "lent", "changed"]
 
@@ -208,7 +209,7 @@ class Session(dict[str, Any]):
     def principal(self, value: str | None) -> None:
         if value is not None and not isinstance(value, str):
             raise TypeError(
-                f"session.principal is of type {type(value).__name__}; write session.principal = str(user.id)."
+                f"session.principal is of type {name_of(type(value))}; write session.principal = str(user.id)."
             )
         if value == "":
             raise ValueError("session.principal is empty; write None where the session is nobody's.")

@@ -26,6 +26,6 @@ def show_key(key: object) -> str:
 def warn_caller(message: str) -> None:
     """Warns at the line outside this package that passed what the warning is about."""
     level, frame = 1, sys._getframe()
-    while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+    while frame.f_back is not None and str(frame.f_globals.get("__package__")).partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
     warnings.warn(message, stacklevel=level)

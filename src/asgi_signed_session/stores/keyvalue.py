@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from ..wording import name_of
 from .store import BareStore
 
 MAC: Final = 32  # bytes of a record that differ wherever the record does
@@ -69,7 +70,7 @@ class KeyValueStore:
         is_of_another = len(there) >= MAC and there[:MAC] != record[:MAC]  # process, which has written since
         if there != record and not is_of_another:
             raise RuntimeError(
-                f"The store of type {type(self._store).__name__} does not give back what was put into it, so nobody"
+                f"The store of type {name_of(type(self._store))} does not give back what was put into it, so nobody"
                 " would stay signed in. A py-key-value RedisStore(client=...) needs a client with"
                 " decode_responses=True; or use asgi_signed_session.stores.RedisStore, which takes any."
             )

@@ -8,6 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
+from ..wording import name_of
 from .store import MAC
 
 # For a migration, in place of create_table(). An order by "C" outlives updates of the system.
@@ -124,7 +125,7 @@ def _find_way(pool: Any) -> Any:
             return _ask_asyncpg
         if callable(getattr(pool, "connection", None)) and inspect.iscoroutinefunction(getattr(pool, "getconn", None)):
             return _ask_psycopg
-    kind = f"the class {pool.__name__}" if isinstance(pool, type) else f"a {type(pool).__name__}"
+    kind = f"the class {name_of(pool)}" if isinstance(pool, type) else f"a {name_of(type(pool))}"
     raise TypeError(
         f"PostgresStore takes an asyncpg.Pool or a psycopg_pool.AsyncConnectionPool, not {kind};"
         " write PostgresStore(await asyncpg.create_pool(url))."

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from ..wording import name_of
 from .postgres import SWEEP_EACH, split_name
 from .store import MAC
 
@@ -34,7 +35,7 @@ class SQLAlchemyStore:
 
     def __init__(self, engine: AsyncEngine, table: str = "sessions") -> None:
         if not isinstance(engine, AsyncEngine):
-            kind = f"the class {engine.__name__}" if isinstance(engine, type) else f"a {type(engine).__name__}"
+            kind = f"the class {name_of(engine)}" if isinstance(engine, type) else f"a {name_of(type(engine))}"
             raise TypeError(
                 f"SQLAlchemyStore takes an AsyncEngine, not {kind};"
                 " write SQLAlchemyStore(create_async_engine('mysql+asyncmy://...'))."

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol, cast
 
+from ..wording import name_of
+
 MAC: Final = 32  # bytes at the beginning of a record that differ wherever the record does
 
 
@@ -67,7 +69,7 @@ def check_store(store: object) -> Store:
 
             return KeyValueStore(cast("BareStore", store))
     # Not what it holds: a URL may have a password in it.
-    kind = f"the class {store.__name__}" if isinstance(store, type) else f"of type {type(store).__name__}"
+    kind = f"the class {name_of(store)}" if isinstance(store, type) else f"of type {name_of(type(store))}"
     raise TypeError(
         f"store is {kind}: it needs the async methods get, swap and delete, as those of asgi_signed_session.stores"
         " have; write store=SQLiteStore('sessions.db') or store=RedisStore('redis://...')."
