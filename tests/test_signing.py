@@ -39,8 +39,8 @@ from pydantic import SecretBytes, SecretStr
 from starlette.datastructures import Secret
 
 from asgi_signed_session import SessionMiddleware, SessionSigner, UnserializableSessionError
-from asgi_signed_session.payload import METADATA_KEY
 from asgi_signed_session.keys import check_key
+from asgi_signed_session.payload import METADATA_KEY
 from asgi_signed_session.stores import MemoryStore, Sessions
 
 from .apps import app_that

@@ -13,6 +13,7 @@ from .cookies import Header
 from .messages import Scope
 from .record import REJECTED, Record
 from .session import Keeper
+from .wording import name_of
 
 Source: TypeAlias = "tuple[Scope, Iterable[Header]]"  # of a session that is guarded: the request, and its headers
 
@@ -72,7 +73,7 @@ def _is_of_host(origin: bytes, host: bytes) -> bool:
 def _read_origins(origins: Iterable[str]) -> frozenset[bytes | None]:
     if isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
         raise TypeError(
-            f"trusted_origins must be a list of origins, not a {type(origins).__name__}; write"
+            f"trusted_origins must be a list of origins, not a {name_of(type(origins))}; write"
             " trusted_origins=['https://app.example.com'], or () for this origin alone."
         )
     return frozenset(_read_origin(place, origin) for place, origin in enumerate(origins))
@@ -81,7 +82,7 @@ def _read_origins(origins: Iterable[str]) -> frozenset[bytes | None]:
 def _read_origin(place: int, origin: object) -> bytes:
     if not isinstance(origin, str):
         raise TypeError(
-            f"trusted_origins[{place}] is of type {type(origin).__name__}; write a str: 'https://app.example.com'."
+            f"trusted_origins[{place}] is of type {name_of(type(origin))}; write a str: 'https://app.example.com'."
         )
     match = _ORIGIN.fullmatch(origin.lower())
     if match is None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .keys import BareKey, HasSecretValue, read_key
 from .payload import Serializer, prepare
 from .tagging import tag, untag
+from .wording import name_of
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -148,24 +149,24 @@ class Encrypted:
 
 def _read_keys(keys: Iterable[BareKey]) -> list[bytes]:
     """The secrets in ``keys``. Raises ``TypeError`` or ``ValueError``."""
-    kind = type(keys).__name__
+    kind = name_of(type(keys))
     if isinstance(keys, (str, bytes, HasSecretValue, Mapping)) or not isinstance(keys, Iterable):
         raise TypeError(f"keys must be a list of secrets, of which the first encrypts, not a {kind}; write keys=[key].")
     if isinstance(keys, (set, frozenset)):
         raise TypeError(f"keys is a {kind}, which has no first; pass a list, of which the first encrypts.")
-    secrets = [_read_key(f"keys[{place}]", key) for place, key in enumerate(keys)]
+    secrets = [_read_key(f"keys[{place}]", key, is_fallback=place > 0) for place, key in enumerate(keys)]
     if not secrets:
         raise ValueError("keys is empty; write keys=[key].")
     return secrets
 
 
-def _read_key(option: str, key: object) -> bytes:
+def _read_key(option: str, key: object, is_fallback: bool) -> bytes:
     is_secret = key is None or isinstance(key, (str, bytes, HasSecretValue)) or hasattr(key, "_value")
     if not is_secret:  # a signer, for one
         raise TypeError(
-            f"{option} is of type {type(key).__name__}: pass a str, bytes, or an object with get_secret_value()."
+            f"{option} is of type {name_of(type(key))}: pass a str, bytes, or an object with get_secret_value()."
         )
-    secret = read_key(option, key)
+    secret = read_key(option, key, is_fallback)
     return secret.encode() if isinstance(secret, str) else secret
 
 

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from .wording import name_of
+
 # What is written in a value's place; and a copy in there whose own values are still to be written.
 Written: TypeAlias = tuple[Any, "dict[Any, Any] | list[Any] | None"]
 
@@ -40,7 +42,7 @@ def tag(content: Any) -> Any:
             container[key], copied = write(value)
             if copied is not None:
                 if id(value) in inside:
-                    raise ValueError(f"A {type(value).__name__} is inside itself; change it so that it isn't.")
+                    raise ValueError(f"A {name_of(type(value))} is inside itself; change it so that it isn't.")
                 inside.add(id(value))
                 stack.append((copied, _iter_items(copied), id(value)))
                 break
