@@ -462,7 +462,7 @@ REFUSED: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
      "https_only=1 must be True, False or None (Secure on https connections)."),
     ("s",           {"partitioned": None},      TypeError,  "partitioned=None must be True or False."),
     *[(name, {}, ValueError, PREFIX_NEEDS_SECURE.format(name))
-      for name in ("__Host-s", "__host-s", "__Secure-s", "__SECURE-s", "__Http-s")],
+      for name in ("__Host-s", "__host-s", "__Secure-s", "__SECURE-s", "__Http-s", "__Host-Http-s")],
     ("__Host-s",    {"https_only": False},      ValueError, PREFIX_NEEDS_SECURE.format("__Host-s")),
     ("__Host-s",    {**SECURE, "domain": "a.b"}, ValueError,
      "session_cookie='__Host-s' can't have a domain: write domain=None, or '__Secure-' instead."),

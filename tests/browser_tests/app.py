@@ -35,6 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "never-secure": {"https_only": False},
     "always-secure": {"https_only": True},
+    "http-prefix": {"session_cookie": "__Host-Http-session", "https_only": True},
     FULL: {"session_cookie": FULL},
 }
 

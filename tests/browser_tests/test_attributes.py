@@ -88,6 +88,7 @@ COOKIES = [
     ("https", "odd-path/%C3%A9,=@", kept(path="/odd-path/%C3%A9,=@")),
     ("https", "domain", kept(domain=".shop.test")),
     ("https", "host-prefix", kept(name="__Host-session")),
+    ("https", "http-prefix", kept(name="__Host-Http-session")),
     ("https", "secure-prefix", kept(name="__Secure-session", domain=".shop.test")),
     ("https", "lax", kept()),
     ("https", "strict", kept(sameSite="Strict")),
@@ -126,7 +127,9 @@ def test_the_browser_keeps_the_cookie_for_max_age(
     assert cookie["expires"] == (-1 if max_age is None else pytest.approx(now + max_age, abs=60))
 
 
-def test_a_script_can_neither_read_nor_overwrite_the_cookie(person: BrowserContext, page: Page, at: At) -> None:
+def test_a_script_can_neither_read_nor_overwrite_the_cookie_while_it_is_there(
+    person: BrowserContext, page: Page, at: At
+) -> None:
     visit(page, at("shop.test", "defaults/login"))
     before = read_jar(person)
 
@@ -328,6 +331,12 @@ def test_a_session_at_exactly_our_limit_is_kept(person: BrowserContext, page: Pa
         ("__secure-session=x; path=/", False),
         ("__Http-session=x; path=/; httponly; secure", True),
         ("__Http-session=x; path=/; httponly", False),
+        ("__Http-session=x; path=/; secure", False),
+        ("__Host-Http-session=x; path=/; httponly; secure", True),
+        ("__Host-Http-session=x; path=/; httponly", False),
+        ("__Host-Http-session=x; path=/; secure", False),
+        ("__Host-Http-session=x; path=/by-hand; httponly; secure", False),
+        ("__Host-Http-session=x; path=/; httponly; secure; domain=shop.test", False),
         ("session=x; path=/; samesite=none; secure", True),
         ("session=x; path=/; samesite=none", False),
         ("session=x; path=/; secure; partitioned", True),
