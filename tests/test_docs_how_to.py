@@ -7,11 +7,12 @@ import json
 import shlex
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import time_machine
 
-from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 from asgi_signed_session.stores import MemoryStore, Sessions
 from asgi_signed_session.stores.conformance import CHECKS
 from benchmarks.serializers import SERIALIZERS as COMPOSITIONS
@@ -498,3 +499,118 @@ def near(shown: str, size: int | None, is_compressed: bool) -> str:
     if is_compressed and shown and size and abs(int(shown) - size) <= size * 0.03:
         return shown
     return "" if size is None else str(size)
+
+
+FROM_ELSEWHERE = [(b"host", b"app.example.com"), (b"sec-fetch-site", b"cross-site"), (b"sec-fetch-mode", b"navigate")]
+
+
+@pytest.fixture
+def guarded(names: Names) -> Names:
+    """The blocks of the page on cross-site requests, around an app that says what it finds."""
+    names |= {"app": app_that(show_session), "verify": lambda form: int(form["id"][0])}
+    return run_page("how-to/cross-site.md", names)
+
+
+def show_in_fastapi(app: Any) -> None:
+    from fastapi import Request
+
+    async def show(request: Request) -> Any:
+        return show_session(request.scope)
+
+    show.__annotations__["request"] = Request
+    app.api_route("/", methods=["GET", "POST"])(show)
+
+
+@pytest.mark.parametrize(
+    ("name", "origin", "found"),
+    [
+        ("fastapi_app", "https://evil.example", [{}, "cross-site"]),
+        ("fastapi_app", "https://www.example.com", [{}, "cross-site"]),
+        ("frontend_api", "https://evil.example", [{}, "cross-site"]),
+        ("frontend_api", "https://www.example.com", [{"user": "ada"}, None]),
+        ("frontend_api", "http://localhost:3000", [{"user": "ada"}, None]),
+    ],
+)
+def test_a_form_from_elsewhere_finds_the_session_where_its_origin_is_listed(
+    name: str, origin: str, found: list[Any], guarded: Names
+) -> None:
+    app = guarded[name]
+    show_in_fastapi(app)
+    headers = [(b"cookie", f"session={sign({'user': 'ada'})}".encode()), *FROM_ELSEWHERE, (b"origin", origin.encode())]
+
+    response = Browser(app).post(headers=headers)
+
+    assert response.json() == found
+    may_read = [origin.encode()] if found[1] is None else []
+    assert response.all(b"access-control-allow-origin") == may_read
+
+
+@pytest.mark.parametrize("make", [lambda names: names["strict_app"], lambda names: run_refusing(names)["app"]])
+def test_three_lines_answer_403_to_a_form_from_elsewhere_and_to_nothing_else(make: Any, guarded: Names) -> None:
+    app = make(guarded)
+    if app is guarded["strict_app"]:
+        show_in_fastapi(app)
+    browser = Browser(app, cookies={"session": sign({"user": "ada"})})
+
+    assert browser.post(headers=FROM_ELSEWHERE).start["status"] == 403
+    assert browser.get(headers=[*browser.headers(), *FROM_ELSEWHERE[1:]]).json() == [{"user": "ada"}, None]
+    assert browser.post().json() == [{"user": "ada"}, None]
+
+
+def run_refusing(names: Names) -> Names:
+    return run_in_page("how-to/cross-site.md", "def refusing_cross_site", {**names, "app": app_that(show_session)})
+
+
+@pytest.mark.parametrize(
+    ("origin", "sent"),
+    [
+        (b"https://app.example.com", ["websocket.accept", "websocket.send", "websocket.close"]),
+        (b"https://evil.example.com", ["websocket.close"]),
+    ],
+)
+def test_a_page_from_elsewhere_gets_no_websocket(origin: bytes, sent: list[str], guarded: Names) -> None:
+    headers = [(b"host", b"app.example.com"), (b"origin", origin)]
+
+    response = Browser(guarded["fastapi_app"]).websocket("/chat", headers=headers)
+
+    assert [message["type"] for message in response.messages] == sent
+
+
+def sign_in_by_post(app: Any, origin: bytes, state: str | None = None) -> tuple[Browser, int]:
+    """A browser that has been to the provider, whose page, or another's, has sent it back."""
+    browser = Browser(app, scheme="https")
+    [location] = browser.get("/login").all(b"location")
+    state = state or parse_qs(urlsplit(location.decode()).query)["state"][0]
+    from_there = [*FROM_ELSEWHERE[1:], (b"origin", origin)]
+    body = urlencode({"state": state, "id": 42}).encode()
+    response = browser.post("/callback", body, headers=[*browser.headers(), *from_there])
+    browser.get("/signed-in", headers=[*browser.headers(), *FROM_ELSEWHERE[1:]])
+    return browser, response.start["status"]
+
+
+def test_a_sign_in_that_comes_back_by_post_ends_in_the_session(guarded: Names) -> None:
+    browser, status = sign_in_by_post(guarded["sign_in_app"], b"https://login.example.net")
+
+    assert status == 303
+    assert list(browser.cookies) == ["session"]  # that of the handshake is deleted
+    assert SessionSigner(KEY).loads(browser.cookies["session"]) == {"user_id": 42}
+
+
+@pytest.mark.parametrize(
+    ("origin", "state"), [(b"https://evil.example", None), (b"https://login.example.net", "another")]
+)
+def test_a_sign_in_that_was_not_begun_here_signs_nobody_in(origin: bytes, state: str | None, guarded: Names) -> None:
+    browser, status = sign_in_by_post(guarded["sign_in_app"], origin, state)
+
+    assert status == 403
+    assert "session" not in browser.cookies
+
+
+def test_behind_a_proxy_that_changes_host_the_apps_own_origin_is_listed(guarded: Names) -> None:
+    names = run_in_page(
+        "how-to/cross-site.md", 'trusted_origins=["https://app', {**guarded, "app": app_that(show_session)}
+    )
+    session = (b"cookie", f"session={sign({'user': 'ada'})}".encode())
+    headers = [session, (b"host", b"10.0.0.5:8000"), (b"origin", b"https://app.example.com")]
+
+    assert Browser(names["app"]).post(headers=headers).json() == [{"user": "ada"}, None]
