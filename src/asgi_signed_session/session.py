@@ -147,10 +147,11 @@ class Session(dict[str, Any]):
     def rejected(self) -> Rejection | None:
         """``None``, or why the cookie that came was not used.
 
-        ``"bad-signature"``, ``"expired"``, ``"malformed"``, or, with a store, ``"superseded"``: it is of a time before
-        a sign-in; or ``"unavailable"``: the store has failed, and the middleware has ``on_store_error="empty"``. A
-        session that has come with a superseded cookie is saved only where it signs in itself; nothing is while the
-        store is unavailable.
+        ``"bad-signature"``, ``"expired"``, ``"malformed"``; with ``trusted_origins``, ``"cross-site"``: another
+        origin's page has caused the request; with a store, ``"superseded"``: it is of a time before a sign-in; or
+        ``"unavailable"``: the store has failed, and the middleware has ``on_store_error="empty"``. A session that has
+        come with a superseded cookie is saved only where it signs in itself; nothing is where it is cross-site, or
+        while the store is unavailable.
         """
         return self._record.rejected
 
