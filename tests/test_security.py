@@ -833,3 +833,18 @@ def test_every_link_into_a_page_leads_to_a_heading() -> None:
         page = (ROOT / target).read_text(encoding="utf-8") if target else PAGE
         headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
         assert anchor in {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+STATES = {"met", "option", "store", "app", "no"}
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| ")]
+JUDGED = [row for row in ROWS if len(row) > 3 and STATES & set(row[-3].split(", "))]
+
+
+@pytest.mark.parametrize("row", [row for row in JUDGED if row[-3] != "app"], ids=lambda row: row[0])
+def test_every_line_of_a_standard_that_says_more_than_app_names_where_it_is_tried_or_read(row: list[str]) -> None:
+    assert set(row[-3].split(", ")) <= STATES
+    assert re.search(r"`test_\w+`|\]\((tests|src)/", row[-1])
+
+
+def test_the_page_has_lines_of_every_state() -> None:
+    assert {state for row in JUDGED for state in row[-3].split(", ")} == STATES
