@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -56,8 +58,8 @@ def visit(browser: Browser, act: Any, store: Any, **options: Any) -> Any:
     return response.json() if response.body else None
 
 
-def own_key(browser: Browser) -> str:
-    return key_of(read_id(browser.cookies["session"]))
+def own_key(browser: Browser, secret_key: str = KEY) -> str:
+    return key_of(read_id(browser.cookies["session"], key=secret_key))
 
 
 def of(sessions: Sessions, principal: str) -> list[StoredSession]:
@@ -141,6 +143,30 @@ def test_one_session_is_ended_by_its_key(wrap: Wrap, store: Records, sessions: S
     assert asyncio.run(sessions.end(own_key(phone))) is False
     assert [visit(browser, look, store)[2] for browser in (phone, laptop)] == ["expired", None]
     assert keys_of(sessions, "42") == [own_key(laptop)]
+
+
+@pytest.mark.parametrize("fallbacks", [[], [OLD_KEY]])
+def test_the_list_itself_is_no_session_that_could_be_ended(wrap: Wrap, store: Records, fallbacks: list[str]) -> None:
+    secret_key = OLD_KEY if fallbacks else KEY
+    browser = wrap(app_that(sign_in("42")), secret_key, store=store)
+    browser.get()
+    [index] = store.records.keys() - {own_key(browser, secret_key)}
+    sessions = Sessions(store, KEY, fallbacks=fallbacks)
+
+    assert asyncio.run(sessions.end(index)) is False
+    assert len(of(sessions, "42")) == 1
+
+
+@pytest.mark.parametrize("record", [b"", b"x" * 100])
+def test_a_session_that_can_not_be_read_is_ended_by_its_key(
+    wrap: Wrap, store: Records, sessions: Sessions, record: bytes
+) -> None:
+    browser = wrap(app_that(look), store=store)
+    visit(browser, sign_in("42"), store)
+    store.records[own_key(browser)] = record, None
+
+    assert asyncio.run(sessions.end(own_key(browser))) is True
+    assert own_key(browser) not in store.records
 
 
 @pytest.mark.parametrize(
@@ -389,6 +415,11 @@ def file(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
     return path
 
 
+def keys_in(file: str) -> set[str]:
+    with closing(sqlite3.connect(file)) as connection:
+        return {key for (key,) in connection.execute("SELECT key FROM sessions")}
+
+
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     status = command_line(["sessions", *arguments])
     return status, capsys.readouterr().out
@@ -405,6 +436,8 @@ def test_the_command_line_lists_and_ends_sessions(file: str, capsys: pytest.Capt
         assert line == f"{session['key']}  signed in 2027-01-15 08:00:00+00:00  {shown}"
 
     assert run(capsys, store, "7", f"--end={listed[0]['key']}") == (1, "ended: 0\n")
+    [index] = keys_in(file) - {session["key"] for session in listed}
+    assert run(capsys, store, "42", f"--end={index}") == (1, "ended: 0\n")
     assert run(capsys, store, "42", f"--end={listed[0]['key']}") == (0, "ended: 1\n")
     assert run(capsys, store, "42", f"--end={listed[0]['key']}") == (1, "ended: 0\n")
     assert run(capsys, store, "42", "--end-all", "--json") == (0, '{"ended": 1}\n')

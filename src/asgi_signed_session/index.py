@@ -105,6 +105,11 @@ class Index:
         return sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def is_index(sealed: Sealed) -> bool:
+    """Whether the record is an index, and no session."""
+    return sealed.proof == _NO_PROOF
+
+
 def describe_refusal(store: Store) -> SessionError:
     """What a store is told that never takes a record."""
     return SessionError(

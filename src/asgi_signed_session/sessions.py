@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .index import Entry, Index
+from .index import Entry, Index, is_index
 from .payload import Codec, Serializer
 from .record import Record
 from .sealing import RECORD, Seal
-from .signing import BadData, Keyring, SecretKey
+from .signing import BadData, BadPayload, Keyring, SecretKey
 from .stores import BareStore, Store, check_store
 
 _SIGN_IN = 60  # seconds within which a session that was noted is in the store as well
@@ -67,10 +68,16 @@ class Sessions:
         return sorted(living, key=lambda session: -session.signed_at)
 
     async def end(self, key: str) -> bool:
-        """Ends the session whose ``store_key`` is ``key``, whoever's it is; whether there was one."""
+        """Ends the session whose ``store_key`` is ``key``, whoever's it is; whether there was one.
+
+        One that can't be read is ended, too. The list of a principal's sessions, a record as well, is left alone.
+        """
         there = await self._store.get(key)
         if there is None:
             return False
+        with suppress(BadPayload):
+            if is_index(self._seal.open(key, there)):
+                return False
         await self._store.delete(key)
         return True
 
