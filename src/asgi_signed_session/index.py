@@ -40,6 +40,8 @@ class Index:
         self._store = store
         self._seal = seal
         self._session_cookie = session_cookie
+        # Of a store that may forget what has been written longest ago.
+        self._keep_list: Callable[[str, str], None] | None = getattr(store, "_keep_list", None)
 
     async def find(self, principal: str) -> Entries:
         """The entries that are there."""
@@ -58,6 +60,8 @@ class Index:
                 del entries[other]
 
         await self._change(principal, change)
+        if self._keep_list is not None:
+            self._keep_list(self._key_of(principal), key)
         return evicted
 
     async def remove(self, principal: str, keys: list[str]) -> None:

@@ -1,8 +1,9 @@
-"""What MemoryStore does beyond the protocol: it is bounded, and safe in several threads."""
+"""What MemoryStore does beyond the protocol: it is bounded, keeps lists the longest, and is safe in several threads."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 import time_machine
 
-from asgi_signed_session.stores import MemoryStore
+from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session.stores import MemoryStore, Sessions
 
+from ..apps import app_that
+from ..browser import Browser
+from ..conftest import KEY as SECRET
 from . import NEW, OLD, make_key, make_record
 
 THREADS = 8
@@ -123,6 +128,66 @@ def test_a_record_is_there_until_its_last_moment(clock: time_machine.Traveller) 
 def test_a_bound_that_is_none_is_refused(max_records: Any) -> None:
     with pytest.raises(ValueError, match=r"^max_records=.* must be a positive int\.$"):
         MemoryStore(max_records)
+
+
+# The list of a user's sessions
+
+
+def browse(store: MemoryStore, act: Callable[[Session], object], browser: Browser | None = None) -> Browser:
+    """The browser after a request whose app has done that to its session."""
+    browser = browser or Browser(app_that(len))
+    browser.app = SessionMiddleware(app_that(lambda scope: act(scope["session"])), SECRET, store=store)
+    browser.get()
+    return browser
+
+
+def sign_in(session: Session) -> None:
+    session.principal = "42"
+
+
+def use(session: Session) -> None:
+    session["used"] = session.get("used", 0) + 1
+
+
+def count_sessions(store: MemoryStore) -> int:
+    return len(asyncio.run(Sessions(store, SECRET).of("42")))
+
+
+def test_a_session_that_is_in_use_is_listed_and_ended_with_the_others_however_many_come_and_go() -> None:
+    store = MemoryStore(max_records=4)
+    phone = browse(store, sign_in)
+    for _ in range(10):
+        browse(store, use)
+        browse(store, use, phone)
+
+    assert count_sessions(store) == 1
+    assert asyncio.run(Sessions(store, SECRET).end_all("42")) == 1
+
+
+def test_the_list_of_a_user_s_sessions_goes_after_each_of_them() -> None:
+    store = MemoryStore(max_records=4)
+    phone = browse(store, sign_in)
+    browse(store, sign_in)
+    (users_list,) = {*store._lists.values()}
+    browse(store, use, phone)
+    counts: list[int] = []
+    while users_list in store._records:
+        counts.append(count_sessions(store))
+        browse(store, use)
+
+    assert counts == [2, 2, 1, 0]
+    assert store._lists == {}
+
+
+def test_sessions_that_were_never_written_do_not_pile_up() -> None:
+    store = MemoryStore(max_records=5)
+    keep(store, "session")
+    store._keep_list("list", "session")
+    for _ in range(20):
+        store._keep_list("list", make_key())
+
+    assert len(store._lists) <= 5
+    assert store._lists["session"] == "list"
 
 
 # Several threads

@@ -14,7 +14,8 @@ _SWEPT = 2  # of the records that were written longest ago are looked at with ea
 class MemoryStore:
     """Keeps at most ``max_records`` in this process. Where there is no room, that which was written longest ago goes.
 
-    Safe to use from several threads and event loops. Raises ``ValueError`` unless ``max_records`` is positive.
+    The list of a principal's sessions, a record as well, goes after each of them. Safe to use from several threads and
+    event loops. Raises ``ValueError`` unless ``max_records`` is positive.
     """
 
     def __init__(self, max_records: int = 10_000) -> None:
@@ -22,6 +23,7 @@ class MemoryStore:
             raise ValueError(f"max_records={max_records!r} must be a positive int.")
         self._max_records = max_records
         self._records: dict[str, tuple[bytes, float]] = {}  # and when each is over; by when it was written
+        self._lists: dict[str, str] = {}  # by the key of a session, that of the list which it is in
         self._lock = Lock()
         self._has_warned = False
 
@@ -49,21 +51,38 @@ class MemoryStore:
             if len(self._records) >= self._max_records or expected is None:
                 self._sweep(now)
             self._records[key] = record, end
+            self._renew(self._lists.get(key))
         return None
 
     async def delete(self, key: str) -> None:
         """Forgets the record under ``key``."""
         with self._lock:
-            self._records.pop(key, None)
+            self._forget(key)
+
+    def _keep_list(self, key: str, session_key: str) -> None:
+        """Keeps the list under ``key`` no shorter than the session under ``session_key``, which is to be written."""
+        with self._lock:
+            if len(self._lists) >= self._max_records:  # of sessions that were never written
+                self._lists = {one: its_list for one, its_list in self._lists.items() if one in self._records}
+            self._lists[session_key] = key
+
+    def _renew(self, key: str | None) -> None:
+        """Has the record under ``key`` as if it were written now."""
+        if key in self._records:
+            self._records[key] = self._records.pop(key)
+
+    def _forget(self, key: str) -> None:
+        self._records.pop(key, None)
+        self._lists.pop(key, None)
 
     def _sweep(self, now: float) -> None:
         for _ in range(_SWEPT):
             oldest = next(iter(self._records), None)
             if oldest is None or self._records[oldest][1] > now:
                 break
-            del self._records[oldest]
+            self._forget(oldest)
         if len(self._records) >= self._max_records:
-            del self._records[next(iter(self._records))]
+            self._forget(next(iter(self._records)))
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
