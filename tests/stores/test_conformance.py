@@ -103,7 +103,7 @@ ASYNCIO: dict[str, Open] = {"py-key-value-memory": py_key_value_memory, "py-key-
 
 @pytest.mark.parametrize("open_store", ANY_LOOP.values(), ids=ANY_LOOP)
 @pytest.mark.parametrize("check", QUICK, ids=lambda check: check.__name__)
-def test_it_holds_under_asyncio_and_trio(check: Check, open_store: Open, run: Any, tmp_path: Path) -> None:
+def test_it_holds_under_asyncio_trio_and_uvloop(check: Check, open_store: Open, run: Any, tmp_path: Path) -> None:
     async def main() -> None:
         async with open_store(tmp_path) as store:
             await check(store)
@@ -112,7 +112,7 @@ def test_it_holds_under_asyncio_and_trio(check: Check, open_store: Open, run: An
 
 
 @pytest.mark.parametrize("open_store", ANY_LOOP.values(), ids=ANY_LOOP)
-def test_a_record_has_its_time_under_asyncio_and_trio(open_store: Open, run: Any, tmp_path: Path) -> None:
+def test_a_record_has_its_time_under_asyncio_trio_and_uvloop(open_store: Open, run: Any, tmp_path: Path) -> None:
     async def main() -> None:
         async with open_store(tmp_path) as store:
             await at_once(store, WAITING)

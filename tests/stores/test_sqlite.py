@@ -410,7 +410,11 @@ def test_several_threads_may_read_and_write_at_once(store: SQLiteStore) -> None:
 # A lock that another holds
 
 
-def test_the_loop_goes_on_while_a_swap_waits_for_a_lock(store: SQLiteStore, path: Path) -> None:
+ASYNCIO = pytest.mark.parametrize("run", ["asyncio", "uvloop"], indirect=True)  # trio's loop waits, too
+
+
+@ASYNCIO
+def test_the_loop_goes_on_while_a_swap_waits_for_a_lock(store: SQLiteStore, path: Path, run: Any) -> None:
     async def main() -> None:
         with writing(path) as other:
             swap = asyncio.ensure_future(store.swap(KEY, None, OLD, ttl=60))
@@ -422,10 +426,10 @@ def test_the_loop_goes_on_while_a_swap_waits_for_a_lock(store: SQLiteStore, path
             assert await asyncio.wait_for(swap, DEADLINE) is None
         assert await store.get(KEY) == OLD
 
-    asyncio.run(main())
+    run(main)
 
 
-def test_a_swap_waits_for_a_lock_under_trio_too(store: SQLiteStore, path: Path, run: Any) -> None:
+def test_a_swap_waits_for_a_lock_under_asyncio_trio_and_uvloop(store: SQLiteStore, path: Path, run: Any) -> None:
     async def main() -> None:
         with writing(path) as other:
             Timer(0.1, lambda: other.execute("COMMIT")).start()
@@ -454,7 +458,10 @@ def test_a_lock_that_is_held_too_long_is_the_driver_s_error_and_the_next_call_wo
     run(main)
 
 
-def test_a_swap_that_is_cancelled_while_it_waits_happens_wholly_or_not_at_all(store: SQLiteStore, path: Path) -> None:
+@ASYNCIO
+def test_a_swap_that_is_cancelled_while_it_waits_happens_wholly_or_not_at_all(
+    store: SQLiteStore, path: Path, run: Any
+) -> None:
     keep(store)
 
     async def main() -> None:
@@ -473,7 +480,7 @@ def test_a_swap_that_is_cancelled_while_it_waits_happens_wholly_or_not_at_all(st
             answer = await store.swap(KEY, NEW, OTHER, ttl=60)
         assert answer is None
 
-    asyncio.run(main())
+    run(main)
 
     assert store.get_now(KEY) == OTHER
 
