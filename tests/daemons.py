@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
 DEADLINE = 20  # seconds for a server to say where it listens, to answer, and to stop
@@ -87,3 +87,44 @@ def redis(folder: Path, *, durable: bool = True) -> Generator[Redis]:
         yield server
     finally:
         server.kill()
+
+
+@contextmanager
+def keeping_nothing(*command: str) -> Generator[int]:
+    """The port of a Redis or Valkey that has nothing of an earlier one."""
+    port = free_port()
+    server = Daemon([*command, *f"--port {port} --bind 127.0.0.1 --save".split(), ""], port)
+    server.start()
+    try:
+        yield port
+    finally:
+        server.kill()
+
+
+@contextmanager
+def redis_cluster(folder: Path) -> Generator[list[int]]:
+    """The ports of three nodes, each with a third of the keys."""
+    import redis
+
+    with ExitStack() as stack:
+        ports: list[int] = []
+        for number in range(3):
+            (folder / str(number)).mkdir()
+            options = f"--dir {folder / str(number)} --cluster-enabled yes --cluster-port {free_port()}"
+            ports.append(stack.enter_context(keeping_nothing("redis-server", *options.split())))
+        nodes: list[Any] = [stack.enter_context(redis.Redis(port=port)) for port in ports]
+        slots = 16384
+        bus = nodes[0].config_get("cluster-port")["cluster-port"]
+        for number, node in enumerate(nodes):
+            first, last = slots * number // 3, slots * (number + 1) // 3 - 1
+            node.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
+            node.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], bus)
+        wait_until(lambda: all(node.cluster("info")["cluster_state"] == "ok" for node in nodes))
+        yield ports
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not is_so():
+        assert time.monotonic() < end
+        Event().wait(0.02)

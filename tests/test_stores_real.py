@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import redis as blocking_redis
+from redis.asyncio import RedisCluster
 
 from asgi_signed_session import SessionMiddleware
+from asgi_signed_session.stores import RedisStore
 
 from .apps import app_that, visit
 from .backends import open_store
 from .browser import Browser
 from .conftest import KEY
-from .daemons import DEADLINE, Redis, has_redis, redis
+from .daemons import DEADLINE, Redis, has_redis, redis, redis_cluster
 from .records import key_of, read_id, read_payload
 from .servers import Server, browse, running
 
@@ -281,6 +284,54 @@ def test_a_redis_that_hangs_holds_up_only_who_has_a_session(own_redis: Redis) ->
 
     with running_counter(own_redis.url) as server:
         asyncio.run(main(server.url))
+
+
+SESSIONS = 10_000
+
+
+@pytest.mark.slow
+def test_ten_thousand_sessions_in_a_cluster_are_all_read_back_and_each_node_has_a_share(tmp_path: Path) -> None:
+    skip_without_redis()
+    with redis_cluster(tmp_path) as ports:
+        found = asyncio.run(fill_cluster(ports[0]))
+        shares = []
+        for port in ports:
+            with blocking_redis.Redis(port=port) as node:
+                shares.append(node.dbsize())
+
+    assert found == {f"/{number}": f"/{number}" for number in range(SESSIONS)}
+    assert sum(shares) == SESSIONS
+    assert all(3_000 < share < 3_700 for share in shares)
+
+
+async def fill_cluster(port: int) -> dict[str, str]:
+    """Whose session each visitor finds, by who it is."""
+    found: dict[str, str] = {}
+    cookies: dict[str, bytes] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        visitor, session = scope["path"], scope["session"]
+        if visitor in cookies:
+            found[visitor] = session["visitor"]
+        else:
+            session["visitor"] = visitor
+        await send({"type": "http.response.start", "status": 200, "visitor": visitor})
+
+    async def keep(message: Any) -> None:
+        for name, value in message["headers"]:
+            if name == b"set-cookie":
+                cookies[message["visitor"]] = value.partition(b";")[0]
+
+    async def visit(numbers: range) -> None:
+        for visitor in [f"/{number}" for number in numbers]:
+            await middleware({"type": "http", "path": visitor, "headers": []}, None, keep)
+        for visitor in [f"/{number}" for number in numbers]:
+            await middleware({"type": "http", "path": visitor, "headers": [(b"cookie", cookies[visitor])]}, None, keep)
+
+    async with RedisCluster(host="127.0.0.1", port=port) as client:
+        middleware = SessionMiddleware(app, KEY, store=RedisStore(client))
+        await asyncio.gather(*[visit(range(first, SESSIONS, CLIENTS)) for first in range(CLIENTS)])
+    return found
 
 
 class Visitor:

