@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -20,7 +22,7 @@ from .apps import app_that, visit
 from .backends import open_store
 from .browser import Browser
 from .conftest import KEY
-from .daemons import DEADLINE, Redis, has_redis, redis, redis_cluster
+from .daemons import DEADLINE, Redis, has_redis, redis, redis_cluster, wait_until
 from .records import key_of, read_id, read_payload
 from .servers import Server, browse, running
 
@@ -284,6 +286,82 @@ def test_a_redis_that_hangs_holds_up_only_who_has_a_session(own_redis: Redis) ->
 
     with running_counter(own_redis.url) as server:
         asyncio.run(main(server.url))
+
+
+# Redis hangs, and the app is given up
+
+
+@pytest.fixture
+def guarded(own_redis: Redis) -> Generator[Server]:
+    program = ("-m", "uvicorn", "tests.giving_up:app", "--port=0")
+    with running(*program, SESSION_SECRET=KEY, STORE=own_redis.url) as server:
+        yield server
+
+
+def ask(server: Server, path: str) -> str:
+    """The answer to a visitor without a session, for whom Redis isn't asked."""
+    with browse(server) as client:
+        return client.get(path).text
+
+
+@contextmanager
+def visiting(server: Server, path: str, cookie: str | None) -> Generator[None]:
+    """A visitor who asks for that, and goes away without an answer."""
+    host, port = server.url.rpartition("/")[2].split(":")
+    with socket.create_connection((host, int(port)), DEADLINE) as connection:
+        header = f"cookie: session={cookie}\r\n" if cookie else ""
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: {host}\r\n{header}\r\n".encode())
+        yield
+    server.wait_for(f"({path} is given up)")
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_who_goes_away_while_redis_hangs_leaves_no_task_and_the_next_request_works(
+    guarded: Server, own_redis: Redis, is_known: bool
+) -> None:
+    with browse(guarded) as client:
+        before = int(client.get("/").text) if is_known else 0
+        tasks = ask(guarded, "/tasks")
+        own_redis.signal(signal.SIGSTOP)
+        with visiting(guarded, "/away", client.cookies.get("session")):
+            guarded.wait_for("(/away has begun)")
+        wait_until(lambda: ask(guarded, "/tasks") == tasks)
+        own_redis.signal(signal.SIGCONT)
+
+        assert [client.get("/").text for _ in range(2)] == [str(before + 1), str(before + 2)]
+
+
+def test_a_write_at_which_redis_hangs_until_the_visitor_goes_away_is_whole_or_not_there(
+    guarded: Server, own_redis: Redis
+) -> None:
+    with browse(guarded) as client:
+        assert client.get("/").text == "1"
+        tasks = ask(guarded, "/tasks")
+        with visiting(guarded, "/gate", client.cookies["session"]):
+            guarded.wait_for("(/gate has read)")
+            own_redis.signal(signal.SIGSTOP)
+            assert ask(guarded, "/open") == "open"
+        wait_until(lambda: ask(guarded, "/tasks") == tasks)
+        own_redis.signal(signal.SIGCONT)
+
+        assert [client.get("/").text for _ in range(2)] in (["2", "3"], ["3", "4"])
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_an_app_whose_time_is_over_while_redis_hangs_sets_no_cookie_and_the_next_request_works(
+    guarded: Server, own_redis: Redis, is_known: bool
+) -> None:
+    with browse(guarded) as client:
+        before = int(client.get("/").text) if is_known else 0
+        tasks = ask(guarded, "/tasks")
+        own_redis.signal(signal.SIGSTOP)
+        response = client.get("/in-time")
+        assert (response.status_code, response.text) == (503, "too late")
+        assert response.headers.get_list("set-cookie") == []
+        wait_until(lambda: ask(guarded, "/tasks") == tasks)
+        own_redis.signal(signal.SIGCONT)
+
+        assert [client.get("/").text for _ in range(2)] == [str(before + 1), str(before + 2)]
 
 
 SESSIONS = 10_000
