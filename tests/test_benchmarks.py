@@ -16,6 +16,7 @@ from benchmarks.results import REQUIRED, missed_targets, save, save_parts
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
+from benchmarks.window import DISK, SQLITE, count_lost
 
 from .daemons import has_redis
 
@@ -348,6 +349,17 @@ def test_a_million_sessions_are_measured_only_when_asked_for() -> None:
 
     assert list(measured) == ["100", "200"]
     assert measured["200"]["file_mb"] > 0
+
+
+@pytest.mark.parametrize("place", [SQLITE, DISK])
+def test_what_two_processes_lose_is_counted_and_a_store_with_compare_and_set_loses_nothing(
+    place: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("key_value.aio.stores.disk", reason="py-key-value-aio[disk] is not installed")
+
+    lost = count_lost(place, str(tmp_path / "sessions"), 2, changes=20)
+
+    assert lost in (range(1) if place == SQLITE else range(40))
 
 
 def test_a_part_that_is_measured_alone_leaves_the_others_as_they_are(tmp_path: Path) -> None:
