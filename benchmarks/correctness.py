@@ -13,11 +13,12 @@ from tempfile import TemporaryDirectory
 from time import time
 from typing import Any
 
+from benchmarks import unshown
 from benchmarks.asgi import Message, Receive, Scope, Send, receive
 from benchmarks.results import today
 from benchmarks.scenarios import KEY, Payload, open_session, respond, scope_for
-from benchmarks.stored import MEMORY, REDIS, opened
-from benchmarks.subjects import LITESTAR, OURS, STARLETTE, STARSESSIONS, Subject
+from benchmarks.stored import MEMORY, REDIS, STORED, opened
+from benchmarks.subjects import LITESTAR, STARLETTE, Subject
 from tests.daemons import has_redis, redis
 
 SEED = 12
@@ -120,13 +121,8 @@ CHANGES = [partial(change, f"key_{number}") for number in range(BESIDE)]
 def sign_in(subject: Subject, scope: Scope) -> None:
     """As its documentation says, with a new id."""
     scope["session"]["user"] = "42"
-    if subject.name == OURS.name:
-        scope["session"].principal = "42"
-    if subject.name == STARSESSIONS.name:
-        from starlette.requests import HTTPConnection
-        from starsessions import regenerate_session_id
-
-        regenerate_session_id(HTTPConnection(scope))
+    if subject.sign_in:
+        subject.sign_in(scope)
 
 
 def sign_out(subject: Subject, scope: Scope) -> None:
@@ -186,7 +182,7 @@ def measure_correctness(
     """How often it went wrong, of how many times, by case and column; or the words that stand in its place."""
     with columns() as subjects:
         measured = {case.name: measure_case(case, subjects) for case in track(cases, "correctness")}
-    return {"date": today(), "cases": measured}
+    return {"date": today(), "unshown": unshown.versions(), "cases": measured}
 
 
 @contextmanager
@@ -197,7 +193,9 @@ def columns() -> Generator[dict[str, Subject]]:
         if has_redis():
             folder = Path(stack.enter_context(TemporaryDirectory()))
             urls = {REDIS: stack.enter_context(redis(folder, durable=False)).url, **urls}
-        subjects = stack.enter_context(opened(urls))
+            if unshown.has_valkey():
+                urls[unshown.VALKEY] = stack.enter_context(unshown.valkey(folder))
+        subjects = stack.enter_context(opened(urls, (*STORED, *unshown.UNSHOWN)))
         found = {f"{each.name}, {place}": each for place, them in subjects.items() for each in them}
         if STARLETTE.is_available:
             found[f"{STARLETTE.name}, {COOKIE}"] = replace(STARLETTE, run=subjects[MEMORY][0].run)

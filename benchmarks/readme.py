@@ -21,6 +21,7 @@ from benchmarks.results import (
 from benchmarks.stored import COLUMNS, MEMORY, REDIS
 from benchmarks.stores import AT_ONCE
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
+from benchmarks.unshown import is_shown
 
 README = Path(__file__).parents[1] / "README.md"
 GROWTH = FOLDER / "growth.svg"
@@ -158,7 +159,7 @@ def stores_not_faster_line(scenarios: dict[str, Any]) -> str:
 
 def correctness_part(results: dict[str, Any]) -> list[str]:
     correctness = results["correctness"]
-    columns = columns_of(correctness)
+    columns = [column for column in columns_of(correctness) if is_shown(column)]
     rows = [[name, *(wrong(figures.get(each)) for each in columns)] for name, figures in correctness["cases"].items()]
     conditions = (
         f"Requests of one visitor at the same time, how often it goes wrong. All have read the session before any "

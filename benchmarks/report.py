@@ -11,6 +11,7 @@ from benchmarks.growth import AXES
 from benchmarks.results import cell, columns_of, commands, lines_of_bytes, ratio_of, scenarios_of, stored_cell, wrong
 from benchmarks.stored import COLUMNS
 from benchmarks.subjects import NONE, SUBJECTS
+from benchmarks.unshown import is_shown
 
 NAMES = [subject.name for subject in SUBJECTS if subject is not NONE]
 HEADINGS = [name.replace("sessions", "\nsessions") for name in NAMES]
@@ -104,7 +105,7 @@ def stores_table(results: dict[str, Any]) -> Table | Text:
 
 def correctness_table(results: dict[str, Any]) -> Table:
     correctness = results["correctness"]
-    columns = columns_of(correctness)
+    columns = [column for column in columns_of(correctness) if is_shown(column)]
     table = new_table("Requests of one visitor at the same time: how often it goes wrong", "case")
     for column in columns:
         table.add_column(column.replace(", ", "\n"), justify="right", max_width=12)

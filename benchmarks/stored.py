@@ -3,7 +3,7 @@
 # As in subjects.py, a peer is imported where it is used.
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -139,18 +139,20 @@ COLUMNS = [
 
 
 @contextmanager
-def opened(urls: Mapping[str, str]) -> Generator[dict[str, list[Subject]]]:
-    """The subjects in each place, by its URL, on one event loop, as a connection to a server belongs to one."""
+def opened(urls: Mapping[str, str], of: Sequence[Stored] = STORED) -> Generator[dict[str, list[Subject]]]:
+    """These in each place, by its URL, on one event loop, as a connection to a server belongs to one."""
     loop = asyncio.new_event_loop()
     stack = AsyncExitStack()
     try:
-        yield {place: subjects_in(place, url, loop.run_until_complete, stack) for place, url in urls.items()}
+        yield {place: subjects_in(place, url, of, loop.run_until_complete, stack) for place, url in urls.items()}
     finally:
         loop.run_until_complete(stack.aclose())
         loop.close()
 
 
-def subjects_in(place: str, url: str, run: Callable[..., Any], stack: AsyncExitStack) -> list[Subject]:
-    available = [stored for stored in STORED if place in stored.places and stored.subject.is_available]
+def subjects_in(
+    place: str, url: str, of: Sequence[Stored], run: Callable[..., Any], stack: AsyncExitStack
+) -> list[Subject]:
+    available = [stored for stored in of if place in stored.places and stored.subject.is_available]
     stores = [run(stack.enter_async_context(stored.places[place](url))) for stored in available]
     return [stored.on(store, run) for stored, store in zip(available, stores, strict=True)]

@@ -25,6 +25,10 @@ def ours(app: App, key: str, fallbacks: Sequence[str], serializer: Any = json) -
     return cast("App", SessionMiddleware(cast("Any", app), key, fallbacks=fallbacks, serializer=serializer))
 
 
+def ours_sign_in(scope: Scope) -> None:
+    scope["session"].principal = "42"
+
+
 def starlette(app: App, key: str, fallbacks: Sequence[str]) -> App:
     from starlette.middleware.sessions import SessionMiddleware
 
@@ -46,6 +50,13 @@ def starsessions_loader() -> Loader:
         await load_session(HTTPConnection(scope))
 
     return load
+
+
+def starsessions_sign_in(scope: Scope) -> None:
+    from starlette.requests import HTTPConnection
+    from starsessions import regenerate_session_id
+
+    regenerate_session_id(HTTPConnection(scope))
 
 
 def asgi_sessions(app: App, key: str, fallbacks: Sequence[str]) -> App:
@@ -99,19 +110,21 @@ class Subject:
     distribution: str | None = None
     loader: Callable[[], Loader] | None = None
     context: Callable[[], Scope] | None = None
+    sign_in: Callable[[Scope], None] | None = None  # where its documentation has more for it than a key that is set
     sign_out: Callable[[Scope], None] | None = None  # where its documentation has more for it than ``clear``
     run: Run = run_at_once
+    module: str | None = None  # where it isn't named as its distribution
 
     @property
     def is_available(self) -> bool:
         """Ours may run from ``src``, so the module is looked for, not the distribution."""
-        return self.distribution is None or find_spec(self.distribution.replace("-", "_")) is not None
+        return self.distribution is None or find_spec(self.module or self.distribution.replace("-", "_")) is not None
 
 
 NONE = Subject("none", none)
-OURS = Subject("ours", ours, "asgi-signed-session")
+OURS = Subject("ours", ours, "asgi-signed-session", sign_in=ours_sign_in)
 STARLETTE = Subject("Starlette", starlette, "starlette")
-STARSESSIONS = Subject("starsessions", starsessions, "starsessions", starsessions_loader)
+STARSESSIONS = Subject("starsessions", starsessions, "starsessions", starsessions_loader, sign_in=starsessions_sign_in)
 ASGI_SESSIONS = Subject("asgi-sessions", asgi_sessions, "asgi-sessions")
 LITESTAR = Subject("Litestar", litestar, "litestar", context=litestar_context, sign_out=litestar_sign_out)
 LIMIT = Subject("limit", limit)

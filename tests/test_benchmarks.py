@@ -16,6 +16,7 @@ from benchmarks.results import REQUIRED, missed_targets, save, save_parts
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
+from benchmarks.unshown import NAMES
 from benchmarks.window import DISK, SQLITE, count_lost
 
 from .daemons import has_redis
@@ -229,6 +230,18 @@ def test_the_readme_says_what_goes_wrong_when_requests_run_at_the_same_time() ->
 
     start = lines.index("|  | ours, Redis | Starlette, cookie |")
     assert lines[start + 2 : start + 4] == ["| 6 at once | 0 of 6 | 5 of 6 |", "| sign-out | 1 of 40 | has no way |"]
+
+
+def test_what_is_measured_of_others_without_their_knowing_is_not_in_the_readme() -> None:
+    wrong = {"wrong": 5, "of": 6}
+    correctness = {
+        "date": "2026-11-20",
+        "cases": {"6 at once": {"ours, Redis": wrong, **{f"{name}, Redis": wrong for name in NAMES}}},
+    }
+    section = readme.section({name: {**results(), "correctness": correctness} for name in REQUIRED})
+
+    assert "|  | ours, Redis |" in section.splitlines()
+    assert [name for name in NAMES if name in section] == []
 
 
 def test_the_readme_has_a_million_sessions_where_they_were_measured() -> None:
