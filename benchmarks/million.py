@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from asgi_signed_session.stores import SQLiteStore
+from benchmarks.results import today
 
 COUNTS = (10_000, 1_000_000)
 SAMPLE = 10_000  # reads and writes
@@ -23,7 +24,8 @@ def measure_million(
     track: Callable[[Iterable[Any], str], Iterable[Any]], counts: Sequence[int] = COUNTS
 ) -> dict[str, Any]:
     """What a store's ``get`` and ``swap`` take, and the file, by the number of sessions."""
-    return {f"{count:,}": asyncio.run(measure_count(count)) for count in track(counts, "million")}
+    measured = {f"{count:,}": asyncio.run(measure_count(count)) for count in track(counts, "million")}
+    return {"date": today(), "counts": measured}
 
 
 async def measure_count(count: int) -> dict[str, Any]:

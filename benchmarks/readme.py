@@ -174,9 +174,9 @@ def million_part(results: dict[str, Any]) -> list[str]:
     shown = "; ".join(
         f"{count} sessions: {figures['read_us']['median']} to read, {figures['write_us']['median']} to write, "
         f"{figures['file_mb']:,} MB"
-        for count, figures in results["million"].items()
+        for count, figures in results["million"]["counts"].items()
     )
-    return [f"`SQLiteStore` as it grows, µs a call and the file's size: {shown}."]
+    return [f"`SQLiteStore` as it grows, µs a call and the file's size ({results['million']['date']}): {shown}."]
 
 
 def markdown_table(head: list[str], rows: list[list[str]]) -> str:

@@ -118,7 +118,7 @@ def million_table(results: dict[str, Any]) -> Table:
     table = new_table("SQLite: µs a call, median, 99th percentile and longest", "sessions")
     for column in ("read", "write", "file, MB"):
         table.add_column(column, justify="right")
-    for count, figures in results["million"].items():
+    for count, figures in results["million"]["counts"].items():
         calls = [
             " / ".join(str(figures[call][part]) for part in ("median", "p99", "max"))
             for call in ("read_us", "write_us")

@@ -246,12 +246,13 @@ def test_what_is_measured_of_others_without_their_knowing_is_not_in_the_readme()
 
 def test_the_readme_has_a_million_sessions_where_they_were_measured() -> None:
     call = {"median": 6.0, "p99": 9.0, "max": 80.0}
-    million = {"1,000,000": {"read_us": call, "write_us": {**call, "median": 22.0}, "file_mb": 1_340.5}}
+    counts = {"1,000,000": {"read_us": call, "write_us": {**call, "median": 22.0}, "file_mb": 1_340.5}}
+    million = {"date": "2026-11-23", "counts": counts}
 
     section = readme.section({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "million": million}})
 
     said = "1,000,000 sessions: 6.0 to read, 22.0 to write, 1,340.5 MB."
-    assert f"`SQLiteStore` as it grows, µs a call and the file's size: {said}" in section.splitlines()
+    assert f"`SQLiteStore` as it grows, µs a call and the file's size (2026-11-23): {said}" in section.splitlines()
 
 
 def test_a_readme_from_a_machine_without_redis_says_so() -> None:
@@ -289,7 +290,8 @@ def test_the_terminal_shows_every_part() -> None:
     call = {"median": 6.0, "p99": 9.0, "max": 80.0}
     parts = ("environment", "stores", "correctness")
     measured = {name: part for name, part in results().items() if name in parts}
-    measured["million"] = {"1,000,000": {"read_us": call, "write_us": call, "file_mb": 1_340.5}}
+    counts = {"1,000,000": {"read_us": call, "write_us": call, "file_mb": 1_340.5}}
+    measured["million"] = {"date": "2026-11-23", "counts": counts}
     console = Console(record=True, width=120, file=io.StringIO())
 
     show(measured, console)
@@ -360,8 +362,8 @@ def test_a_million_sessions_are_measured_only_when_asked_for() -> None:
 
     measured = measure_million(lambda steps, _part: steps, (100, 200))
 
-    assert list(measured) == ["100", "200"]
-    assert measured["200"]["file_mb"] > 0
+    assert list(measured["counts"]) == ["100", "200"]
+    assert measured["counts"]["200"]["file_mb"] > 0
 
 
 @pytest.mark.parametrize("place", [SQLITE, DISK])
