@@ -26,7 +26,7 @@ class KeyValueStore:
     Its promise is weaker than that of the other stores, as such an object has no compare-and-set: ``swap`` reads and
     then writes. Within one event loop a lock for each key keeps others out. Between two processes there is a window, as
     long as it takes to write: a change of the one is lost, or an ended session comes back, where both write within it.
-    Two processes that wrote one session without pause lost 103 of 400 changes, four of them 417 of 800.
+    Two processes that wrote one session without pause lost 177 of 400 changes, four of them 488 of 800.
 
     Raises ``RuntimeError`` where the store doesn't give back the first record that it was given.
     """
