@@ -14,6 +14,7 @@ import pytest
 import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
+from itsdangerous import TimestampSigner
 
 from asgi_signed_session import Session, SessionError, SessionMiddleware, UnserializableSessionError
 from asgi_signed_session.sealing import Sealed
@@ -585,6 +586,18 @@ def test_a_session_made_by_hand_can_be_regenerated() -> None:
     session.regenerate()
 
     assert (session, session.modified, session.store_key) == (ADA, True, None)
+
+
+@pytest.mark.parametrize("key", [KEY, TimestampSigner(KEY)], ids=["key", "signer"])
+def test_an_id_of_one_cookie_leads_to_nothing_as_another_cookies(wrap: Wrap, store: Records, key: Any) -> None:
+    """A whole signer signs both alike, and both are kept in one store."""
+    user = wrap(visit, key, session_cookie="user", store=store)
+    user.get("/login")
+    admin = wrap(visit, key, session_cookie="admin", store=store)
+    admin.cookies["admin"] = user.cookies["user"]
+
+    assert admin.get("/whoami").json() == {}
+    assert user.get("/whoami").json() == ADA
 
 
 # Time
