@@ -424,6 +424,15 @@ def refuse_swaps() -> None:
     browser.get("/cart")
 
 
+def fail_to_renew() -> None:
+    store = Records()
+    browser = Browser(SessionMiddleware(visit, "an old key of more than 16 bytes", store=store))
+    browser.get("/login")
+    store.failing.add("swap")
+    browser.app = SessionMiddleware(visit, KEY, fallbacks=["an old key of more than 16 bytes"], store=store)
+    browser.get("/whoami")
+
+
 def load_too_late() -> None:
     sessions: list[Session] = []
     app = app_that(lambda scope: sessions.append(scope["session"]))
@@ -499,6 +508,7 @@ CAUSES.update(
             SessionMiddleware(SessionMiddleware(visit, KEY, max_age=60), KEY)
         ).get(),
         "load after the connection has ended": load_too_late,
+        "renewal that the store fails at": fail_to_renew,
         "session first read in a public stream": lambda: Browser(
             SessionMiddleware(app_that(nothing, [(b"cache-control", b"public")], late=lambda s: len(s["session"])), KEY)
         ).get("/cart"),

@@ -87,6 +87,7 @@ def test_every_line_of_the_log_has_its_event_for_machines(all_messages: list[Mes
         ("WARNING", "session.ended", "keys", "path"),
         ("WARNING", "session.evicted"),
         ("WARNING", "session.left-behind", "keys"),
+        ("WARNING", "session.not-renewed", "path"),
         ("WARNING", "session.store-failed"),
         ("WARNING", "session.too-many"),
         ("WARNING", "session.unreadable-list"),

@@ -781,3 +781,92 @@ def test_an_error_page_goes_out_where_what_cannot_be_saved_was_also_due_to_be_si
 
     assert (response.start["status"], response.all(b"set-cookie")) == (500, [])
     assert response.body.startswith(b"UnserializableSessionError: session['user']: object is nothing")
+
+
+# A page that only reads, and whose session was to be signed anew
+
+
+class FailsAtWriting:
+    """A serializer that reads what it can't write: of another version, for one."""
+
+    loads = staticmethod(json.loads)
+
+    def dumps(self, content: Any) -> bytes:
+        if content:
+            raise ZeroDivisionError
+        return b"{}"
+
+
+BARELY = {"user": "x" * 2970}  # in a cookie that one attribute more makes too large
+
+
+def not_renewed(why: str) -> list[tuple[str, str, str]]:
+    happened = "was to be signed anew, which failed; nothing is lost, and it ends as it would have."
+    return [("WARNING", "session.not-renewed", f"The session on '/cart' {happened} {why}")]
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
+    return [(record.levelname, vars(record)["event"], record.getMessage()) for record in caplog.records]
+
+
+def test_a_page_that_reads_goes_out_where_its_cookie_would_be_too_large_signed_anew(
+    wrap: Wrap, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(app_that(lambda scope: len(scope["session"])), path="/a", refresh_after=60)
+    browser.cookies["session"] = sign(BARELY)
+    clock.shift(61)
+    browser.app = SessionMiddleware(browser.app.app, KEY, path="/" + "a" * 40, refresh_after=60)  # type: ignore[attr-defined]
+
+    response = browser.get("/cart")
+
+    assert (response.start["status"], response.json(), response.all(b"set-cookie")) == (200, 1, [])
+    [(level, event, message)] = logged(caplog)
+    assert (level, event) == ("WARNING", "session.not-renewed")
+    assert message.startswith(not_renewed("session cookie 'session' is ")[0][2])
+
+
+def test_a_page_that_reads_goes_out_where_its_session_cannot_be_written_any_more(
+    wrap: Wrap, clock: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(app_that(read), serializer=FailsAtWriting(), refresh_after=60)
+    browser.cookies["session"] = sign({"user": "ada"})
+    clock.shift(61)
+
+    response = browser.get("/cart")
+
+    assert (response.start["status"], response.all(b"set-cookie")) == (200, [])
+    assert [event for _, event, _ in logged(caplog)] == ["session.not-renewed"]
+
+
+@pytest.mark.parametrize("due", ["refresh_after", "fallback"])
+def test_a_page_that_reads_goes_out_where_the_store_fails_to_sign_its_session_anew(
+    wrap: Wrap, clock: Any, caplog: pytest.LogCaptureFixture, due: str
+) -> None:
+    store = Records()
+    options: dict[str, Any] = {"store": store, "max_age": 100, "refresh_after": 60}
+    browser = wrap(app_that(put(user="ada")), OLD_KEY if due == "fallback" else KEY, **options)
+    browser.get()
+    clock.shift(61 if due == "refresh_after" else 1)
+    browser.app = SessionMiddleware(
+        app_that(lambda scope: scope["session"]["user"]), KEY, fallbacks=[OLD_KEY], **options
+    )
+    store.failing.add("swap")
+
+    response = browser.get("/cart")
+
+    assert (response.start["status"], response.json(), response.all(b"set-cookie")) == (200, "ada", [])
+    assert logged(caplog) == not_renewed("ConnectionError: see to the store.")
+    store.failing.clear()
+    assert len(browser.get("/cart").all(b"set-cookie")) == 1  # the next one is signed anew
+
+
+def test_a_page_that_changes_something_is_an_error_where_the_store_fails(wrap: Wrap, clock: Any) -> None:
+    store = Records()
+    browser = wrap(app_that(put(n=1)), store=store, max_age=100, refresh_after=60)
+    browser.get()
+    clock.shift(61)
+    store.failing.add("swap")
+    browser.app.app = app_that(put(n=2))  # type: ignore[attr-defined]
+
+    with pytest.raises(ConnectionError):
+        browser.get("/cart")

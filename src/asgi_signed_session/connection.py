@@ -19,6 +19,7 @@ from .payload import find_new_metadata
 from .record import DELETED, NOTHING, REJECTED, Record, Wishes
 from .reporting import (
     UnsavedEvent,
+    report_not_renewed,
     report_other_inside,
     report_other_outside,
     report_read_late,
@@ -154,11 +155,14 @@ class Connection:
                 record, self.set_cookie = keeper.drop(wishes, record, self._is_secure())
             else:
                 record, self.set_cookie = keeper.keep(session, wishes, record, self._is_secure(), owed)
-        except SessionError:
+        except Exception as error:
             session._give_up()
             self.set_cookie = None
-            raise
-        session._settle(record, wishes)
+            if owed != "renew":
+                raise
+            report_not_renewed(self.scope, error)  # the cookie that the browser has still serves
+        else:
+            session._settle(record, wishes)
 
     def _is_secure(self) -> bool:
         https_only = self.parts.https_only
@@ -557,6 +561,9 @@ class StoredConnection(Connection):
             session._give_up()
             if not isinstance(error, Exception):  # no error that anyone would see
                 self._report("The app was cancelled before the store had them.")
+            elif owed == "renew":
+                report_not_renewed(self.scope, error)
+                return None
             raise
         if owed != "late":
             self.set_cookie = set_cookie or before  # that of a start which has failed to go out

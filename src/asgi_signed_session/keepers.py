@@ -102,7 +102,7 @@ class CookieKeeper(BaseKeeper):
     def make_id(self) -> None:
         """``None``: the server knows of no session."""
 
-    def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, how: Occasion) -> Kept:
+    def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, _how: Occasion) -> Kept:
         """Signs ``content``. Raises ``SessionError``."""
         if wishes is not NO_WISHES:
             record = wishes.apply_to(record)
@@ -110,8 +110,6 @@ class CookieKeeper(BaseKeeper):
         payload = self.codec.write(content, metadata)
         set_cookie = self._cookie.write(self._keyring.sign(b2a_base64(payload, newline=False)), max_age, secure)
         if len(set_cookie) > MAX_COOKIE:
-            if how == "renew":  # the cookie that the browser has still serves
-                return replace(record, due=False), None
             raise self._describe_size(content, set_cookie)
         return record.saved(payload, issued_at), set_cookie
 

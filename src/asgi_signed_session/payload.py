@@ -167,7 +167,8 @@ def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
         )
     dumps: Callable[[Any], Any] = serializer.dumps
     if isinstance(serializer, type) and not _is_serializable(dumps, {}):
-        raise TypeError(f"serializer is the class {serializer.__name__}; write serializer={serializer.__name__}().")
+        name = name_of(serializer)
+        raise TypeError(f"serializer is the class {name}; write serializer={name}().")
     if isinstance(dumps({}), str):
         return lambda content: dumps(content).encode(), lambda payload: serializer.loads(payload.decode())
     return dumps, serializer.loads

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, Literal
 
+from .errors import SessionError
 from .messages import Scope, accept_takes_headers
 from .wording import name_of, printable, show_key
 
@@ -89,6 +90,20 @@ def report_read_late(scope: Scope, cache_control: str) -> None:
         " %s) and doesn't say 'Vary: Cookie': read the session earlier, or send 'Cache-Control: private'.",
         path,
         cache_control,
+        extra=extra,
+    )
+
+
+def report_not_renewed(scope: Scope, error: Exception) -> None:
+    """Says that a session which was only to be signed anew stays as it is, and why."""
+    path = scope.get("path")
+    # Of a store's error its type alone: the text may have a URL with a password.
+    why = str(error) if isinstance(error, SessionError) else f"{name_of(type(error))}: see to the store."
+    extra: dict[str, Any] = {"event": "session.not-renewed", "path": path}
+    logger.warning(
+        "The session on %r was to be signed anew, which failed; nothing is lost, and it ends as it would have. %s",
+        path,
+        why,
         extra=extra,
     )
 
