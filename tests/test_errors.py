@@ -69,6 +69,7 @@ def test_the_middleware_takes_the_options_that_the_design_names() -> None:
         "autoload": True,
         "on_store_error": "raise",
         "max_size": 64 * 1024,
+        "trusted_origins": None,
     }
 
 

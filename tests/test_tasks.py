@@ -144,6 +144,7 @@ few = st.frozensets(st.integers(0, 12), max_size=6)
 @example([["append", "save"], ["append", "save"]], [0, 1, 0, 1, 0, 1, 1, 1], frozenset(), frozenset())
 @example([["append", "save"], ["load"]], [0, 0, 1, 1, 1, 0], frozenset(), frozenset())
 @example([["load"], ["elsewhere", "load"]], [0, 1, 1, 1, 0, 0], frozenset(), frozenset())
+@example([["append", "save", "load", "save"]], [], frozenset({0, 1}), frozenset())
 @example([["append", "save", "append", "save"]], [], frozenset({0, 1}), frozenset())  # both of the first save's answers
 def test_in_any_order_each_change_is_in_the_store_once(
     programs: list[list[str]], order: list[int], lost: frozenset[int], unheard: frozenset[int]
@@ -279,3 +280,34 @@ def test_two_tasks_that_load_a_session_for_the_first_time_read_it_once(run: Any)
 
     assert seen == [{"n": 1}, {"n": 2}, {"n": 3}]
     assert store.methods == ["get", "swap"]
+
+
+def test_the_start_of_a_response_waits_for_a_task_that_saves_and_saves_the_rest(run: Any) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(list=[])), KEY, store=store))
+    visitor.get()
+
+    async def save(session: Session) -> None:
+        session["list"].append(1)
+        await session.save()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+        asked = anyio.Event()
+
+        async def answer_later() -> None:
+            asked.set()
+            await checkpoint()
+
+        store.before["swap"] = answer_later
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(save, session)
+            await asked.wait()
+            session["list"].append(2)
+            await send({"type": "http.response.start", "status": 200})
+            tasks.start_soon(session.save)
+
+    visitor.app, visitor.run = SessionMiddleware(app, KEY, store=store), run
+
+    assert visitor.get().start["status"] == 200
+    assert list(store.sessions.values()) == [{"list": [1, 2]}]
