@@ -29,7 +29,8 @@ from .reporting import (
     why_unsaved,
 )
 from .session import Keeper, Session, make_unread
-from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper, Unanswered
+from .store_keeper import ENDED, RENEWED, SessionEndedError, StoreKeeper
+from .store_reader import Unanswered
 from .turns import Turns
 from .unloaded import UnloadedSession
 from .wording import name_of

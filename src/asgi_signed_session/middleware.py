@@ -16,7 +16,8 @@ from .messages import keep_headers
 from .payload import Codec, Serializer
 from .session import make_unread
 from .signing import Keyring, SecretKey
-from .store_keeper import OnStoreError, StoreKeeper, StoreOptions
+from .store_keeper import StoreKeeper
+from .store_reader import OnStoreError, StoreOptions
 from .stores import BareStore, Store, check_store
 from .wording import name_of
 

@@ -1,30 +1,24 @@
-"""How a session is kept in a store: its cookie carries an id, and requests that run at the same time are merged."""
+"""How a session is saved in a store: what requests change at the same time is merged."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import SessionError
-from .ids import Id, find_id, make_id, renew_id
-from .index import MAX_ENTRIES, MAX_TRIES, Entry, Index, describe_refusal
-from .keepers import BaseKeeper, Kept, Occasion
-from .lifetime import Lifetime
-from .merging import find_added, merge
-from .payload import Codec, show_size
-from .record import DELETED, NO_CONTENT, NO_METADATA, NO_WISHES, REJECTED, Metadata, Place, Record, Rejection, Wishes
-from .reporting import report_left_behind, report_merged, report_store_failed, report_too_many
-from .sealing import RECORD, Seal, Sealed
-from .signing import BadData, BadPayload, Keyring, rejection_of
-from .stores import Store
+from .ids import renew_id
+from .index import MAX_ENTRIES, MAX_TRIES, Entry, describe_refusal
+from .keepers import Kept, Occasion
+from .payload import show_size
+from .record import DELETED, NO_METADATA, NO_WISHES, Metadata, Place, Record, Wishes
+from .reporting import report_left_behind, report_merged, report_too_many
+from .sealing import Sealed
+from .signing import BadData
+from .store_reader import StoreReader, Unanswered, is_of_one_line, is_same_principal
 
-OnStoreError = Literal["raise", "empty"]
-
-_OVERTAKEN_WITHIN = 300  # seconds in which the answer with a new id may still be under way, after another's
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
@@ -47,36 +41,8 @@ _UNAVAILABLE = (
 _TOO_LATE_TO_RENEW = "regenerate() needs a cookie to go out, and none could; nothing was saved after it."
 
 
-class StoreOptions(NamedTuple):
-    """How a store is used. ``max_size`` is bytes of a session's payload; ``None``: no limit."""
-
-    autoload: bool
-    on_store_error: OnStoreError
-    max_size: int | None
-
-    def check(self) -> StoreOptions:
-        """These options. Raises ``TypeError`` or ``ValueError`` where they can't be."""
-        if not isinstance(self.autoload, bool):
-            raise TypeError(f"autoload={self.autoload!r} must be True or False.")
-        if self.on_store_error not in ("raise", "empty"):
-            raise ValueError(f"on_store_error={self.on_store_error!r} must be 'raise' or 'empty'.")
-        if self.max_size is None:
-            return self
-        if not isinstance(self.max_size, int) or isinstance(self.max_size, bool) or self.max_size <= 0:
-            raise ValueError(f"max_size={self.max_size!r} must be a positive number of bytes, or None.")
-        return self
-
-
 class SessionEndedError(Exception):
     """Raised when a session can't be saved because it was ended, or has expired, since it was read."""
-
-
-class Lead(NamedTuple):
-    """Where a cookie leads, and when and how it was signed."""
-
-    id: Id
-    signed_at: int
-    outdated: bool
 
 
 class Attempt(NamedTuple):
@@ -91,147 +57,8 @@ class Attempt(NamedTuple):
     overruled: list[str]  # keys in which what another request has written gives way
 
 
-# What a connection has tried to write and has no answer for, by what it would be in the store: the record that it would
-# have then, and the wishes that were met.
-Unanswered: TypeAlias = dict[bytes, tuple[Record, Wishes]]
-
-
-class StoreKeeper(BaseKeeper):
+class StoreKeeper(StoreReader):
     """Keeps sessions in a store, and in the cookie an id that nobody else has. Raises what the store raises."""
-
-    def __init__(
-        self,
-        store: Store,
-        options: StoreOptions,
-        cookie: SetCookie,
-        keyring: Keyring,
-        codec: Codec,
-        lifetime: Lifetime,
-    ) -> None:
-        super().__init__(cookie, keyring, codec, lifetime)
-        self.autoload: bool = options.autoload
-        self.store: Store = store
-        self._raises = options.on_store_error == "raise"
-        self._max_size = options.max_size
-        self._seal = Seal(keyring.derive_keys(RECORD))
-        self._index = Index(store, self._seal, self.session_cookie)
-        self._get_now: Any = getattr(store, "get_now", None)
-        self.reads_when_touched: bool = self._get_now is not None
-
-    async def find(self, headers: Iterable[Header]) -> Record:
-        """What the store has for the first of the cookies in ``headers`` that can be used."""
-        rejected: Rejection | None = None
-        for cookie in find_cookies(headers, self._cookie.name):
-            found = self._follow(cookie)
-            if isinstance(found, Lead):
-                try:
-                    stored = await self.store.get(found.id.key)
-                except Exception as error:  # each store has errors of its own
-                    if self._raises:
-                        raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
-                found = self._open(stored, found)
-            if found.rejected is None:
-                return found
-            rejected = _choose(rejected, found.rejected)
-        return REJECTED[rejected]
-
-    def _find_now(self, headers: Iterable[Header]) -> Record:
-        """As ``find``, in a store that answers at once: without a cookie, a generator for both takes 8 % more."""
-        rejected: Rejection | None = None
-        for cookie in find_cookies(headers, self._cookie.name):
-            found = self._follow(cookie)
-            if isinstance(found, Lead):
-                try:
-                    stored = self._get_now(found.id.key)
-                except Exception as error:
-                    if self._raises:
-                        raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
-                found = self._open(stored, found)
-            if found.rejected is None:
-                return found
-            rejected = _choose(rejected, found.rejected)
-        return REJECTED[rejected]
-
-    async def look(self, record: Record) -> bytes | None:
-        """What is in the store where a session is that isn't new."""
-        return None if record.place is None else await self.store.get(record.place.id.key)
-
-    def compare(
-        self, stored: bytes | None, content: Mapping[str, Any], record: Record, unanswered: Unanswered
-    ) -> tuple[Mapping[str, Any], Record]:
-        """What a session with this ``content`` is by now, and from what; without content where it has ended."""
-        if stored is None:
-            return NO_CONTENT, REJECTED["expired"]
-        if stored in unanswered:
-            record, _ = unanswered[stored]
-        place = record.place
-        assert place is not None, "One that is new is in no store yet."
-        try:
-            proof, end, payload = self._seal.open(place.id.key, stored)
-            now_there = self.codec.read(payload, record.signed_at or 0, record.due)
-        except BadData:
-            return NO_CONTENT, REJECTED["malformed"]
-        if end is not None and int(self._keyring.read_clock()) > end:
-            return NO_CONTENT, REJECTED["expired"]
-        if proof != place.proof and not (_is_of_one_line(record, now_there) and _is_same_principal(record, now_there)):
-            return NO_CONTENT, REJECTED["superseded"]
-        place = Place(place.id, proof, end, stored, payload)
-        issued_at, without = now_there.issued_at or None, record.without
-        found = Record(
-            NO_CONTENT, now_there.metadata, payload, record.signed_at, issued_at, place=place, without=without
-        )
-        own = self.codec.write(content, now_there.metadata)
-        return self._merge(own, replace(found, payload=record.payload), record.without)[0], found
-
-    def _follow(self, cookie: bytes) -> Lead | Record:
-        """Where ``cookie`` leads, or why it can't be used."""
-        try:
-            if len(cookie) > MAX_COOKIE:
-                raise BadPayload("Longer than a cookie can be.")
-            unchecked_id, signed_at, outdated, _ = self._keyring.verify(cookie)
-            session_id = find_id(self.session_cookie, unchecked_id)
-            if session_id is None:
-                raise BadPayload("It carries no id.")
-        except BadData as error:
-            return REJECTED[rejection_of(error)]
-        return Lead(session_id, signed_at, outdated)
-
-    def _open(self, stored: bytes | None, lead: Lead) -> Record:
-        """The session in ``stored``, which is what the store has where the cookie leads."""
-        if stored is None:
-            return REJECTED["expired"]
-        try:
-            proof, end, payload = self._seal.open(lead.id.key, stored)
-            record = self.codec.read(payload, lead.signed_at, lead.outdated)
-        except BadData:
-            return REJECTED["malformed"]
-        now = int(self._keyring.read_clock())
-        if proof != lead.id.proof:
-            is_recent = now - record.metadata.get("renewed", 0) <= _OVERTAKEN_WITHIN
-            return REJECTED["superseded" if is_recent else "expired"]
-        verdict = self._lifetime.judge(record, now)
-        if verdict == "over" or (end is not None and now > end):
-            return REJECTED["expired"]
-        due = lead.outdated or (verdict == "due" and self._is_past(2, record, now) is not False)
-        place = Place(lead.id, proof, end, stored, payload)
-        return Record(record.content, record.metadata, payload, lead.signed_at, record.issued_at, due, None, place)
-
-    def _is_past(self, parts: int, record: Record, now: int) -> bool | None:
-        """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
-        max_age: int | None = record.metadata.get("max_age") or self.max_age
-        return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
-
-    def open(self, source: Any) -> Record:
-        """What was found already, or what the store answers at once to the headers."""
-        return source if isinstance(source, Record) else self._find_now(source)
-
-    def make_id(self) -> Id:
-        """What the cookie of a new session carries."""
-        return make_id(self.session_cookie)
 
     async def keep(
         self,
@@ -361,18 +188,6 @@ class StoreKeeper(BaseKeeper):
             needed = self._is_past(_PROLONG_AFTER, record, now) is True
         return needed and place.proof == place.id.proof  # or the browser has a newer one
 
-    def _merge(self, own: bytes, record: Record, without: bytes | None) -> tuple[dict[str, Any], list[str]]:
-        """``own`` on top of what others have written, and the keys in which theirs gave way."""
-        ours = self._read(own, without)  # as it would come back, too: a list in the place of a tuple
-        if record.place is None:
-            return ours, []
-        return merge(self._read(record.payload, without), ours, self._read(record.place.payload, None))
-
-    def _read(self, payload: bytes | None, without: bytes | None) -> dict[str, Any]:
-        """What is in a payload, ``without`` what has ended."""
-        content = self.codec.read(payload, 0, outdated=False).content if payload else {}
-        return content if without is None else find_added(self._read(without, None), content)
-
     def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:
         """Both as they are after another request has written ``there``. Raises ``SessionEndedError``."""
         place = record.place
@@ -385,10 +200,10 @@ class StoreKeeper(BaseKeeper):
             return self._begin_anew(attempt, wishes, record, _UNREADABLE)
         assert place is not None, "Nobody else knows the id of a new session."
         if proof != place.proof:
-            is_of_one_line = not wishes.ended and _is_of_one_line(record, now_there)
-            if is_of_one_line and wishes.principal and "principal" not in record.metadata:
+            is_one_line = not wishes.ended and is_of_one_line(record, now_there)
+            if is_one_line and wishes.principal and "principal" not in record.metadata:
                 return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
-            if not is_of_one_line or not _is_same_principal(record, now_there):
+            if not is_one_line or not is_same_principal(record, now_there):
                 return self._begin_anew(attempt, wishes, record, RENEWED)
             wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
         place = Place(place.id, proof, end, there, payload)
@@ -434,22 +249,7 @@ class StoreKeeper(BaseKeeper):
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
 
 
-def _choose(first: Rejection | None, rejection: Rejection) -> Rejection:
-    """Of several reasons the first counts, but for one that forbids to set a cookie."""
-    return rejection if first is None or rejection == "superseded" else first
-
-
 def _mark(metadata: Metadata, wishes: Wishes, now: int) -> Metadata:
     """``metadata`` of a new generation: since when it is, and of which line, which a clear begins."""
     line = secrets.token_urlsafe(6) if wishes.ended else metadata.get("line")
     return {**metadata, "renewed": now} if line is None else {**metadata, "renewed": now, "line": line}
-
-
-def _is_of_one_line(record: Record, other: Record) -> bool:
-    """Whether the session was not cleared in between."""
-    return bool(record.metadata.get("line") == other.metadata.get("line"))
-
-
-def _is_same_principal(record: Record, other: Record) -> bool:
-    principal = record.metadata.get("principal")
-    return principal is not None and bool(principal == other.metadata.get("principal"))
