@@ -16,11 +16,13 @@ import pytest
 from itsdangerous import TimestampSigner
 from starlette.datastructures import Secret
 
-from asgi_signed_session import SessionMiddleware, SessionSigner
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner
+from asgi_signed_session.stores import MemoryStore
 
 from .apps import app_that, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
+from .records import Records
 from .wire import DELETED, cookie, make_signer, read_attributes, read_payload, set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -661,3 +663,81 @@ def test_a_key_with_white_space_around_it_is_taken_with_a_warning(key: str | byt
         " key as it is now as a fallback."
     )
     assert warning.filename == __file__
+
+
+# When a session ends
+
+
+STORES: list[Any] = [None, Records, MemoryStore]
+
+
+@pytest.mark.parametrize("make_store", STORES)
+@pytest.mark.parametrize(
+    ("options", "own", "ends"),
+    [
+        ({}, ..., 14 * 86400),
+        ({"max_age": 60}, ..., 60),
+        ({"max_age": None}, ..., None),
+        ({"max_age": None}, 90, 90),
+        ({"max_age": 60}, None, 60),
+        ({"max_age": 60, "lifetime": 30}, ..., 30),
+        ({"max_age": None, "lifetime": 30}, ..., 30),
+        ({"max_age": 60}, 90, 90),
+    ],
+)
+def test_a_session_says_when_it_ends_once_it_is_saved_and_on_later_requests(
+    wrap: Wrap, clock: Any, make_store: Any, options: Any, own: Any, ends: int | None
+) -> None:
+    seen: list[Any] = []
+
+    def sign_in(scope: Any) -> None:
+        seen.append(scope["session"].expires_at)
+        scope["session"]["user"] = "ada"
+        if own is not ...:
+            scope["session"].max_age = own
+        seen.append(scope["session"].expires_at)
+
+    def look(scope: Any) -> None:
+        seen.append(scope["session"].expires_at)
+
+    browser = wrap(app_that(sign_in, late=look), store=make_store and make_store(), **options)
+    browser.get()
+    clock.shift(10)
+    browser.app.app = app_that(look, late=look)  # type: ignore[attr-defined]
+    browser.get()
+
+    end = None if ends is None else NOW + ends
+    assert seen == [None, None, end, end, end]
+
+
+@pytest.mark.parametrize("make_store", STORES)
+def test_a_session_that_is_signed_anew_ends_later_and_one_that_was_ended_has_no_end(
+    wrap: Wrap, clock: Any, make_store: Any
+) -> None:
+    seen: list[Any] = []
+
+    def look(scope: Any) -> None:
+        seen.append(scope["session"].expires_at)
+
+    def renew(scope: Any) -> None:
+        look(scope)
+        scope["session"]["n"] = 1
+
+    browser = wrap(app_that(renew, late=look), max_age=60, store=make_store and make_store())
+    browser.get()
+    clock.shift(10)
+    browser.get()
+    browser.app.app = app_that(lambda scope: scope["session"].clear(), late=look)  # type: ignore[attr-defined]
+    browser.get()
+
+    assert seen == [None, NOW + 60, NOW + 60, NOW + 70, None]
+
+
+def test_a_session_of_nobody_one_made_by_hand_and_one_of_another_site_have_no_end(wrap: Wrap) -> None:
+    seen: list[Any] = [Session({"a": 1}).expires_at]
+    browser = wrap(app_that(lambda scope: seen.append(scope["session"].expires_at)), trusted_origins=())
+    browser.get()
+    browser.post(headers=[cookie({"user": "ada"}), (b"sec-fetch-site", b"cross-site")])
+    browser.post(headers=[cookie({"user": "ada"})])
+
+    assert seen == [None, None, None, NOW + 14 * 86400]

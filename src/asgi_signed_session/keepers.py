@@ -44,6 +44,12 @@ class BaseKeeper:
         extra = {"event": "session.rejected", "reason": reason}
         logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
+    def find_end(self, record: Record) -> int | None:
+        """When the session is over that was read or saved as ``record``, in Unix seconds."""
+        if record.place is not None:
+            return record.place.end
+        return self._lifetime.find_end(record) if record.end is None else record.end
+
     def find_unlike(self, other: BaseKeeper) -> list[str]:
         """The options in which two keepers of one cookie's name are unlike."""
         purpose = b"asgi-signed-session.compare"
@@ -106,12 +112,13 @@ class CookieKeeper(BaseKeeper):
         """Signs ``content``. Raises ``SessionError``."""
         if wishes is not NO_WISHES:
             record = wishes.apply_to(record)
-        metadata, max_age, _, issued_at = self._time(record)
+        metadata, max_age, seconds_left, issued_at = self._time(record)
         payload = self.codec.write(content, metadata)
         set_cookie = self._cookie.write(self._keyring.sign(b2a_base64(payload, newline=False)), max_age, secure)
         if len(set_cookie) > MAX_COOKIE:
             raise self._describe_size(content, set_cookie)
-        return record.saved(payload, issued_at), set_cookie
+        end = None if seconds_left is None else int(self._keyring.read_clock()) + seconds_left
+        return record.saved(payload, issued_at, end=end), set_cookie
 
     def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
         """Has the browser forget the session."""

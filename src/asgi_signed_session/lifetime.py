@@ -53,6 +53,14 @@ class Lifetime:
         # One with a shorter life of its own is signed anew at half of it.
         return "due" if age > min(self.refresh_after, own_max_age // 2) else "alive"
 
+    def find_end(self, record: Record) -> int | None:
+        """When the session in ``record`` is over, in Unix seconds; ``None``: never, or it is in no cookie yet."""
+        max_age = record.metadata.get("max_age") or self.max_age
+        ends = [] if max_age is None or record.signed_at is None else [record.signed_at + max_age]
+        if self.lifetime is not None and record.issued_at is not None:
+            ends.append(record.issued_at + self.lifetime)
+        return min(ends, default=None)
+
 
 def explain_end(record: Record, now: int, max_age: int | None, lifetime: int | None = None) -> str | None:
     """Why the session in ``record`` is over, or not yet signed, by ``now``; ``None`` where it is alive."""

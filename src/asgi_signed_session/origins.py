@@ -34,6 +34,7 @@ class OriginGuard:
 
     def __init__(self, keeper: Keeper, trusted: Iterable[str]) -> None:
         self.max_age: int | None = keeper.max_age
+        self.find_end = keeper.find_end
         self.make_id = keeper.make_id
         self.report_rejected = keeper.report_rejected
         self._open = keeper.open

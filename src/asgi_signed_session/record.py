@@ -43,11 +43,23 @@ class Record:
     rejected: Rejection | None = None
     place: Place | None = None  # None: there is no store, or nothing of this session in it
     without: bytes | None = None  # the payload of a session that has ended, and no part of which is to be saved again
+    end: int | None = None  # of a session that was saved here; None: it has none, or signed_at tells
 
-    def saved(self, payload: bytes, issued_at: int | None = None, place: Place | None = None) -> Record:
+    def saved(
+        self, payload: bytes, issued_at: int | None = None, place: Place | None = None, end: int | None = None
+    ) -> Record:
         """What takes its place once ``payload`` was saved."""
         return Record(
-            NO_CONTENT, self.metadata, payload, self.signed_at, issued_at, False, self.rejected, place, self.without
+            NO_CONTENT,
+            self.metadata,
+            payload,
+            self.signed_at,
+            issued_at,
+            False,
+            self.rejected,
+            place,
+            self.without,
+            end,
         )
 
 

@@ -61,6 +61,10 @@ class Keeper(Protocol):
         """The record of the session that ``source`` leads to."""
         ...
 
+    def find_end(self, record: Record, /) -> int | None:
+        """When the session in ``record`` is over, in Unix seconds; ``None``: it has no end."""
+        ...
+
     def make_id(self) -> Id | None:
         """A new id; ``None`` where the server knows of no session."""
         ...
@@ -181,6 +185,15 @@ class Session(dict[str, Any]):
     def max_age(self, value: Seconds | None) -> None:
         self._wishes = replace(self._wishes, max_age=read_seconds("session.max_age", value))
         self.mark_modified()
+
+    @property
+    def expires_at(self) -> int | None:
+        """When the session ends as it was read or last saved, in Unix seconds: to close a websocket in time.
+
+        ``None`` for one that isn't saved yet, and for one that no ``max_age`` and no ``lifetime`` ends.
+        """
+        keeper = getattr(self, "_keeper", None)
+        return None if keeper is None or self._record.payload in (None, DELETED) else keeper.find_end(self._record)
 
     @property
     def store_key(self) -> str | None:
@@ -564,7 +577,7 @@ for _name in (_OF_DICT | {"mark_modified", "regenerate"}) - {"__getitem__", "get
     setattr(UnreadSession, _name, _read_first(_name))
 for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _read_both_first(_name))
-_PROPERTIES = {"issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"}
+_PROPERTIES = {"expires_at", "issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"}
 for _name in _PROPERTIES:
     setattr(UnreadSession, _name, _read_first_property(_name))
 setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010
