@@ -812,10 +812,10 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, str]]:
 def test_a_page_that_reads_goes_out_where_its_cookie_would_be_too_large_signed_anew(
     wrap: Wrap, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    browser = wrap(app_that(lambda scope: len(scope["session"])), path="/a", refresh_after=60)
+    app = app_that(lambda scope: len(scope["session"]))
+    browser = wrap(app, path="/" + "a" * 40, refresh_after=60)
     browser.cookies["session"] = sign(BARELY)
     clock.shift(61)
-    browser.app = SessionMiddleware(browser.app.app, KEY, path="/" + "a" * 40, refresh_after=60)  # type: ignore[attr-defined]
 
     response = browser.get("/cart")
 
@@ -866,7 +866,7 @@ def test_a_page_that_changes_something_is_an_error_where_the_store_fails(wrap: W
     browser.get()
     clock.shift(61)
     store.failing.add("swap")
-    browser.app.app = app_that(put(n=2))  # type: ignore[attr-defined]
+    browser.app = SessionMiddleware(app_that(put(n=2)), KEY, store=store, max_age=100, refresh_after=60)
 
     with pytest.raises(ConnectionError):
         browser.get("/cart")

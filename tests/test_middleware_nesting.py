@@ -564,7 +564,8 @@ def test_a_session_deleted_from_a_copied_scope_inside_a_second_middleware_is_cle
 
 
 def with_options(app: Any, **options: Any) -> Any:
-    return SessionMiddleware(app, **{"secret_key": KEY, **options})
+    arguments: dict[str, Any] = {"secret_key": KEY, **options}
+    return SessionMiddleware(app, **arguments)
 
 
 @pytest.fixture

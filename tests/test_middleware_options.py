@@ -700,10 +700,11 @@ def test_a_session_says_when_it_ends_once_it_is_saved_and_on_later_requests(
     def look(scope: Any) -> None:
         seen.append(scope["session"].expires_at)
 
-    browser = wrap(app_that(sign_in, late=look), store=make_store and make_store(), **options)
+    options = {"store": make_store and make_store(), **options}
+    browser = wrap(app_that(sign_in, late=look), **options)
     browser.get()
     clock.shift(10)
-    browser.app.app = app_that(look, late=look)  # type: ignore[attr-defined]
+    browser.app = SessionMiddleware(app_that(look, late=look), KEY, **options)
     browser.get()
 
     end = None if ends is None else NOW + ends
@@ -723,11 +724,12 @@ def test_a_session_that_is_signed_anew_ends_later_and_one_that_was_ended_has_no_
         look(scope)
         scope["session"]["n"] = 1
 
-    browser = wrap(app_that(renew, late=look), max_age=60, store=make_store and make_store())
+    options: dict[str, Any] = {"max_age": 60, "store": make_store and make_store()}
+    browser = wrap(app_that(renew, late=look), **options)
     browser.get()
     clock.shift(10)
     browser.get()
-    browser.app.app = app_that(lambda scope: scope["session"].clear(), late=look)  # type: ignore[attr-defined]
+    browser.app = SessionMiddleware(app_that(lambda scope: scope["session"].clear(), late=look), KEY, **options)
     browser.get()
 
     assert seen == [None, NOW + 60, NOW + 60, NOW + 70, None]

@@ -28,7 +28,7 @@ Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; Non
 class BaseKeeper:
     """What every way to keep a session has: a cookie, keys, a form for what is kept, and an end."""
 
-    store: object = None  # where it is kept, if not in the cookie
+    store: Any = None  # where it is kept, if not in the cookie
 
     def __init__(self, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
         self.session_cookie: str = cookie.name.decode("ascii")

@@ -71,7 +71,7 @@ class StoreReader(BaseKeeper):
     ) -> None:
         super().__init__(cookie, keyring, codec, lifetime)
         self.autoload: bool = options.autoload
-        self.store: Store = store
+        self.store = store
         self._raises = options.on_store_error == "raise"
         self._max_size = options.max_size
         self._seal = Seal(keyring.derive_keys(RECORD))

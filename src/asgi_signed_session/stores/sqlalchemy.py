@@ -35,9 +35,8 @@ class SQLAlchemyStore:
 
     def __init__(self, engine: AsyncEngine, table: str = "sessions") -> None:
         if not isinstance(engine, AsyncEngine):
-            kind = f"the class {name_of(engine)}" if isinstance(engine, type) else f"a {name_of(type(engine))}"
             raise TypeError(
-                f"SQLAlchemyStore takes an AsyncEngine, not {kind};"
+                f"SQLAlchemyStore takes an AsyncEngine, not {_describe(engine)};"
                 " write SQLAlchemyStore(create_async_engine('mysql+asyncmy://...'))."
             )
         schema, name = split_name(table)
@@ -140,3 +139,7 @@ class SQLAlchemyStore:
 def _is_conflict(error: DBAPIError) -> bool:
     codes = {getattr(error.orig, "sqlstate", None), *getattr(error.orig, "args", ())[:1]}
     return not codes.isdisjoint(_CONFLICTS)
+
+
+def _describe(given: object) -> str:
+    return f"the class {name_of(given)}" if isinstance(given, type) else f"a {name_of(type(given))}"
