@@ -105,7 +105,8 @@ class StoreKeeper(StoreReader):
 
     async def _swap(self, attempt: Attempt) -> bytes | None:
         """Asks for it once more where it fails: it may have held, and only the answer be lost."""
-        swap, key, stored = self.store.swap, attempt.place.id.key, attempt.place.stored
+        store: Store = self.store
+        swap, key, stored = store.swap, attempt.place.id.key, attempt.place.stored
         try:
             return await swap(key, attempt.expected, stored, ttl=attempt.ttl)
         except Exception:  # each store has errors of its own; the second time it is raised
