@@ -81,7 +81,7 @@ def test_a_cookie_of_4097_bytes_is_refused(wrap: Wrap) -> None:
     assert str(raised.value) == (
         "session cookie 'visitors' is 4097 bytes, 49 of them its attributes, 1 over the 4096 that browsers and front"
         " ends keep; largest: 'a' (3.0 kB)."
-        " Store less, or use a store."
+        " Store less, compress it (asgi_signed_session.serializers.Compressed), or use a store."
     )
 
 
@@ -102,7 +102,7 @@ def test_too_large_a_session_is_refused_before_anything_is_sent(run: Any, connec
         "session cookie 'session' is 5056 bytes, 49 of them its attributes, 960 over the 4096 that browsers and front"
         " ends keep;"
         " largest: 'a' (3.0 kB), 'b' (608 bytes), 'c' (68 bytes)."
-        " Store less, or use a store."
+        " Store less, compress it (asgi_signed_session.serializers.Compressed), or use a store."
     )
     assert sent == []
 
@@ -207,7 +207,8 @@ def test_what_json_cannot_write_is_refused_with_its_place_and_type(wrap: Wrap, c
 
     assert str(raised.value) == (
         f"{place} is nothing that the serializer can write, or is nested too deeply."
-        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+        " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
     )
 
 

@@ -753,7 +753,8 @@ def nest(depth: int) -> list[Any]:
 MOMENT = datetime(2030, 1, 1, tzinfo=timezone.utc)
 WHAT_TO_DO = (
     " is nothing that the serializer can write, or is nested too deeply."
-    " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+    " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+    " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
 )
 
 

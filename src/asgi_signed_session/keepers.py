@@ -131,5 +131,5 @@ class CookieKeeper(BaseKeeper):
             f"session cookie {self.session_cookie!r} is {size} bytes, {attributes} of them its attributes,"
             f" {size - MAX_COOKIE} over the {MAX_COOKIE} that browsers and front ends keep; largest:"
             f" {self.codec.show_largest(content)}."
-            " Store less, or use a store."
+            " Store less, compress it (asgi_signed_session.serializers.Compressed), or use a store."
         )

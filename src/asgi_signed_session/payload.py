@@ -216,7 +216,8 @@ def _describe_unserializable(dumps: Dumps, content: Mapping[Any, Any]) -> Unseri
     path, kind = _find_unserializable(dumps, content)
     return UnserializableSessionError(
         f"session{path}: {kind} is nothing that the serializer can write, or is nested too deeply."
-        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it."
+        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+        " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
     )
 
 
