@@ -135,15 +135,29 @@ def test_a_session_in_use_is_signed_once_a_day(names: Names, clock: time_machine
 
 
 @pytest.mark.usefixtures("login")
-@pytest.mark.parametrize("path", ["/remembered", "/not-remembered"])
-def test_90_days_after_the_login_the_session_is_over(path: str, names: Names, clock: time_machine.Traveller) -> None:
+@pytest.mark.parametrize(("path", "days"), [("/remembered", 22), ("/not-remembered", 11)])
+def test_90_days_after_the_login_the_session_is_over(
+    path: str, days: int, names: Names, clock: time_machine.Traveller
+) -> None:
     browser = Browser(run_in_page("how-to/remember-me.md", "lifetime=90", names)["app"])
     browser.get(path)
 
-    for _ in range(4):
-        clock.shift(22 * DAY)
+    for _ in range(88 // days):
+        clock.shift(days * DAY)
         assert browser.get().json() == [{"user_id": 42}, None]
     clock.shift(2 * DAY)
+    assert browser.get().json() == [{}, "expired"]
+
+
+@pytest.mark.usefixtures("login")
+def test_who_is_not_remembered_is_signed_out_by_the_server_too_after_14_days(
+    names: Names, clock: time_machine.Traveller
+) -> None:
+    browser = Browser(run_in_page("how-to/remember-me.md", "refresh_after=86400)", names)["app"])
+    browser.get("/not-remembered")
+
+    clock.shift(14 * DAY + 1)
+
     assert browser.get().json() == [{}, "expired"]
 
 
@@ -435,7 +449,7 @@ def test_uvicorn_believes_the_proxy_that_it_is_told_of(
     assert read_attributes(response.headers["set-cookie"].encode()) == attributes
 
 
-@pytest.mark.parametrize(("words", "name"), [("SECRET, https", "session"), ("__Host-", "__Host-session")])
+@pytest.mark.parametrize(("words", "name"), [("SECRET, https", "session"), ("__Host-", "__Host-Http-session")])
 def test_with_https_only_the_cookie_is_secure_whatever_the_server_knows(words: str, name: str, names: Names) -> None:
     names["app"] = visit
 
