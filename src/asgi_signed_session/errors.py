@@ -2,7 +2,10 @@
 
 
 class SessionError(Exception):
-    """Raised out of ``send``, before anything is sent, when the session can't be saved as the app left it."""
+    """Raised when the session can't be saved as the app left it: out of ``send``, before anything is sent.
+
+    Or by ``session.save()``, ``session.regenerate()`` and setting ``session.principal``, where they come too late.
+    """
 
 
 class SessionNotLoadedError(SessionError):

@@ -32,8 +32,11 @@ class SessionMiddleware:
 
     The options up to ``partitioned`` are those of Starlette's middleware. ``max_age``, ``refresh_after`` and
     ``lifetime`` are seconds or a ``timedelta``. With a ``store`` the data lives there, and the cookie carries a random
-    id. Raises ``TypeError`` or ``ValueError`` for options that can't work; what an app can't save raises a
-    ``SessionError`` out of its ``send``, and what the store raises comes out of the app's call or its ``send``.
+    id. With ``trusted_origins``, a request that a page of another origin has caused finds an empty session and can't
+    set one.
+
+    Raises ``TypeError`` or ``ValueError`` for options that can't work. What an app can't save raises a ``SessionError``
+    out of its ``send``; what the store raises comes out of the app's call or its ``send``.
     """
 
     def __init__(

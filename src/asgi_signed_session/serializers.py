@@ -28,15 +28,15 @@ _FERNET = b"\x80\0"  # a token's version, and the first of the eight bytes of it
 
 
 class Tagged:
-    """Has ``datetime``, ``date``, ``time``, ``timedelta``, ``UUID``, ``Decimal``, ``bytes`` and collections come back.
+    """Writes values of some types that JSON doesn't have, so that they come back as they were.
 
-    The collections are ``tuple``, ``set`` and ``frozenset``; all of these may be anywhere in the session, and inside
-    each other. What is plain JSON is written as it is without ``Tagged``, and so is what ``serializer`` takes beyond
-    that. Keys are text, as in JSON. A ``ZoneInfo`` comes back, any other time zone as its offset from UTC; an instance
-    of a subclass comes back as one of the class.
+    The types are ``datetime``, ``date``, ``time``, ``timedelta``, ``UUID``, ``Decimal``, ``bytes``, ``tuple``, ``set``
+    and ``frozenset``, anywhere in the session and inside each other. Everything else is left to ``serializer``, which
+    writes plain JSON as it does without ``Tagged``. Keys are text, as in JSON. A ``ZoneInfo`` comes back, any other
+    time zone as its offset from UTC; an instance of a subclass comes back as one of the class.
 
-    What plain JSON wrote is read as it was, but for an object with a single key that is one of the tags, ``$date`` or
-    the like, and with what belongs to it. An object with such a key and anything else in it stays a dict.
+    It reads what plain JSON wrote, too. Only an object like ``{"$date": "2030-01-02"}``, whose single key is one of
+    the tags and whose value can be read as such, becomes what the tag stands for; every other stays a dict.
 
     Raises ``TypeError`` for a serializer without ``dumps`` and ``loads``.
     """
@@ -67,7 +67,10 @@ class Compressed:
         self._dumps, self._loads = prepare(serializer)
 
     def dumps(self, obj: Any, /) -> bytes:
-        """``obj`` as a payload. Raises what the serializer raises."""
+        """``obj`` as a payload. Raises what the serializer raises.
+
+        Raises ``ValueError`` for one of over 1 MiB that begins as zlib's do, which JSON never does.
+        """
         payload = self._dumps(obj)
         is_ambiguous = payload[:1] == _ZLIB
         if len(payload) <= MAX_INFLATED:
@@ -83,8 +86,8 @@ class Compressed:
     def loads(self, payload: bytes, /) -> Any:
         """What ``dumps`` was given.
 
-        Raises ``ValueError`` or ``zlib.error`` for what is compressed otherwise or would be over 1 MiB, of which no
-        more than that is inflated; and what the serializer raises.
+        Raises ``ValueError`` for what would be over 1 MiB, of which no more than that is inflated; ``ValueError`` or
+        ``zlib.error`` for what begins as a zlib stream and isn't one; and what the serializer raises.
         """
         return self._loads(_inflate(payload) if payload[:1] == _ZLIB else payload)
 
@@ -103,11 +106,11 @@ class Encrypted:
     """Encrypts a payload, so that nobody reads it without one of ``keys``.
 
     ``keys`` are secrets as ``secret_key`` takes them: ``str``, ``bytes``, or an object with ``get_secret_value()``. The
-    first encrypts, each of them decrypts. What encrypts is derived from a secret, so it may be the one that signs, too.
-    It is Fernet: AES in CBC mode with a key of 128 bits, and an HMAC-SHA256.
+    first encrypts, each of them decrypts. A secret may also be the one that signs: the key that encrypts is derived
+    from it, for this purpose alone. The form is Fernet: AES in CBC mode with a key of 128 bits, and an HMAC-SHA256.
 
-    ``accept_plain=True`` also reads what was written before it was encrypted. The length of the payload, and when it
-    was written, can be seen by everyone.
+    ``accept_plain=True`` also reads what was written before encryption was turned on. Everyone can still see how long
+    the payload is, and when it was written.
 
     Needs the extra ``encryption``: ``pip install 'asgi-signed-session[encryption]'``. Raises ``ImportError`` without
     it, and ``TypeError`` or ``ValueError`` for keys or a serializer that can't be used.

@@ -151,11 +151,11 @@ class Session(dict[str, Any]):
     def rejected(self) -> Rejection | None:
         """``None``, or why the cookie that came was not used.
 
-        ``"bad-signature"``, ``"expired"``, ``"malformed"``; with ``trusted_origins``, ``"cross-site"``: another
-        origin's page has caused the request; with a store, ``"superseded"``: it is of a time before a sign-in; or
-        ``"unavailable"``: the store has failed, and the middleware has ``on_store_error="empty"``. A session that has
-        come with a superseded cookie is saved only where it signs in itself; nothing is where it is cross-site, or
-        while the store is unavailable.
+        ``"bad-signature"``, ``"expired"`` or ``"malformed"``. With ``trusted_origins`` also ``"cross-site"``: a page of
+        another origin has caused the request, and nothing that the app puts into the session is saved. With a store
+        also ``"superseded"``: the cookie is of a time before a sign-in or a ``regenerate()``, and the session is saved
+        only if the app signs somebody in; and ``"unavailable"``: the store can't be read, the middleware has
+        ``on_store_error="empty"``, and a change raises ``SessionError``.
         """
         return self._record.rejected
 
@@ -166,15 +166,19 @@ class Session(dict[str, Any]):
 
     @property
     def issued_at(self) -> int | None:
-        """When the session began, in Unix seconds: with the middleware's ``lifetime``; otherwise as ``signed_at``."""
+        """When the session began, in Unix seconds; ``None`` for a new one.
+
+        It is kept where the middleware has a ``lifetime``. Without one it is the same as ``signed_at``.
+        """
         return None if self._wishes.renewed else self._record.issued_at
 
     @property
     def max_age(self) -> int | None:
-        """Seconds that the session lives after it was signed; ``None``: until the browser ends.
+        """Seconds that the session lives after it was signed; ``None``: its cookie ends with the browser.
 
-        Setting it, to seconds or a ``timedelta``, gives this session a value of its own, remembered in the cookie, in
-        place of the middleware's. Raises ``ValueError`` or ``TypeError`` unless it is positive and whole, or ``None``.
+        Setting it, to seconds or a ``timedelta``, gives this session a value of its own in place of the middleware's,
+        which it keeps. With ``None`` the server still ends it by the middleware's. Raises ``ValueError`` or
+        ``TypeError`` for what is neither ``None`` nor a positive number of whole seconds.
         """
         keeper = getattr(self, "_keeper", None)
         default = keeper and keeper.max_age
@@ -213,7 +217,7 @@ class Session(dict[str, Any]):
     def principal(self) -> str | None:
         """Whose session it is: what the app has set at the sign-in; ``None``: nobody's.
 
-        Setting another one implies ``regenerate()``, and clears first what was another user's. Raises ``TypeError``
+        Setting another one first clears what was another user's, and implies ``regenerate()``. Raises ``TypeError``
         for what is neither a ``str`` nor ``None``, and ``ValueError`` for an empty one.
         """
         principal: str | None = self._wishes.change(self._record.metadata).get("principal")

@@ -41,8 +41,9 @@ class SessionSigner:
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
         """What ``dumps`` was given.
 
-        ``max_age``: seconds since it was signed. A session's own ``max_age`` counts as well, and of two the smaller
-        one; signed more than 60 seconds in the future is expired, too. A ``lifetime`` isn't known here.
+        The value has expired when it was signed more than ``max_age`` seconds ago, or longer ago than the session's own
+        ``max_age`` allows, or more than 60 seconds in the future. The middleware's ``max_age`` and ``lifetime`` aren't
+        known here.
 
         Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
         """

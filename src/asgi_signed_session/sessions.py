@@ -33,9 +33,10 @@ class StoredSession:
 
 
 class Sessions:
-    """The sessions of each principal in ``store``, which the middleware uses with the same key, cookie and serializer.
+    """Lists and ends the sessions of each principal in ``store``.
 
-    Only sessions whose ``session.principal`` was set are known. Raises ``TypeError`` or ``ValueError`` for what
+    Give it the store, keys, cookie's name and serializer that the middleware has. It knows only sessions whose
+    ``session.principal`` was set. Raises ``TypeError`` or ``ValueError`` for what
     ``SessionMiddleware`` would refuse, and whatever the store raises.
     """
 
@@ -70,7 +71,7 @@ class Sessions:
     async def end(self, key: str) -> bool:
         """Ends the session whose ``store_key`` is ``key``, whoever's it is; whether there was one.
 
-        One that can't be read is ended, too. The list of a principal's sessions, a record as well, is left alone.
+        A session that can't be read is ended, too. The record that lists a principal's sessions isn't one, and stays.
         """
         there = await self._store.get(key)
         if there is None:
@@ -82,9 +83,9 @@ class Sessions:
         return True
 
     async def end_all(self, principal: str, *, but: str | None = None) -> int:
-        """Ends the sessions of ``principal`` but that whose ``store_key`` is ``but``; how many there were.
+        """Ends the sessions of ``principal``, except the one whose ``store_key`` is ``but``; how many there were.
 
-        A sign-in that goes on at the same time is ended too, or comes after it.
+        A sign-in that goes on at the same time is ended, too, or comes after it.
         """
         ended = 0
         keys = [key for key in await self._index.find(principal) if key != but]
