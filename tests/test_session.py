@@ -470,6 +470,7 @@ def test_reading_what_is_not_nested_takes_no_fingerprint(monkeypatch: pytest.Mon
         assert (session.accessed, session.modified) == (True, False)
 
 
+@pytest.mark.filterwarnings("ignore:serializer=pickle")
 @pytest.mark.parametrize("value", UNCHANGING, ids=lambda value: type(value).__name__)
 def test_what_can_not_change_is_not_watched(monkeypatch: pytest.MonkeyPatch, value: Any) -> None:
     with open_session({"a": value, "b": 1}, serializer=Tagged()) as session:
