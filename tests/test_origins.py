@@ -126,11 +126,12 @@ def test_what_a_header_says_twice_is_nothing_that_a_browser_sends() -> None:
         (b"sec-fetch-site", b"same-origin"),
         (b"origin", b"https://example.com"),
         (b"host", b"example.com"),
+        (b"origin", b"null, https"),  # and the right one: side by side they would be of example.com
     ):
         browser = Browser(SessionMiddleware(look, KEY, trusted_origins=()))
         headers = [(b"host", b"example.com"), (b"origin", b"https://example.com")] if name != b"sec-fetch-site" else []
 
-        answer = browser.post(headers=[cookie(ADA), *headers, (name, value), (name.upper(), value)])
+        answer = browser.post(headers=[cookie(ADA), (name, value), (name.upper(), value), *headers])
 
         assert answer.json() == [{}, "cross-site"]
 

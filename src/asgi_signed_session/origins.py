@@ -53,8 +53,8 @@ class OriginGuard:
         headers: Iterable[Header] = scope.get("headers") or ()
         for header, value in headers:
             name = header.lower()
-            if name in _ASKED:  # two of a kind are nothing that a browser sends, and equal to nothing
-                said[name] = value if name not in said else said[name] + b", " + value
+            if name in _ASKED:  # two of a kind are nothing that a browser sends, and are to be equal to nothing
+                said[name] = b"" if name in said else value
         if scope.get("method") in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
             return False
         site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
