@@ -72,9 +72,9 @@ async def drop(message: Any) -> None:
     """Sends to nobody."""
 
 
-def visits(store: Records | None, around: dict[str, Any] | None = None) -> Callable[[int], None]:
+def visits(store: Any, around: dict[str, Any] | None = None, **options: Any) -> Callable[[int], None]:
     """Has so many visits of every kind be made; ``around``: the session of a middleware of another package's."""
-    middleware = SessionMiddleware(answer, KEY, store=store)
+    middleware = SessionMiddleware(answer, KEY, store=store, **options)
     cookies = [cookie_of(NESTED, store), b"session=forged", b""]
 
     def visit(count: int) -> None:
@@ -101,8 +101,9 @@ class Theirs(dict[str, Any]):
 
 @each_way
 @pytest.mark.parametrize("around", [None, Theirs()], ids=["alone", "inside another's"])
-def test_a_request_leaves_nothing_to_the_garbage_collector(make_store: Any, around: Any) -> None:
-    visit = visits(make_store(), around)
+@pytest.mark.parametrize("trusted_origins", [None, ()])
+def test_a_request_leaves_nothing_to_the_garbage_collector(make_store: Any, around: Any, trusted_origins: Any) -> None:
+    visit = visits(make_store(), around, trusted_origins=trusted_origins)
     visit(18)
     gc.collect()
     gc.disable()

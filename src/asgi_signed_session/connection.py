@@ -421,7 +421,7 @@ class StoredConnection(Connection):
 
     async def _find(self) -> Record:
         guard = self.parts.guard
-        if guard is not None and guard.bars(self.scope):
+        if guard is not None and guard.bars(self.scope.get("method"), self.headers):
             return REJECTED["cross-site"]
         record: Record = await self.parts.keeper.find(self.headers)
         return record

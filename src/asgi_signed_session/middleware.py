@@ -96,7 +96,7 @@ class SessionMiddleware:
         connection.first_message = connection.set_cookie = None
         if not is_alone:
             connection.hide()
-        source = headers if parts.guard is None else (scope, headers)
+        source = headers if parts.guard is None else (scope.get("method"), headers)
         session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
         scope[marker] = connection
         if connection.__class__ is StoredConnection:

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from .cookies import Header
-from .messages import Scope
 from .record import REJECTED, Record
 from .session import Keeper
 from .wording import name_of
 
-Source: TypeAlias = "tuple[Scope, Iterable[Header]]"  # of a session that is guarded: the request, and its headers
+# Of a session that is guarded: the request's method, None for a websocket, and its headers. Not the scope, which holds
+# the session in turn: an untouched one would be left to the garbage collector.
+Source: TypeAlias = "tuple[str | None, Iterable[Header]]"
 
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-mode", b"sec-fetch-site"})
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # of a link; a websocket has none
@@ -44,18 +45,17 @@ class OriginGuard:
         """The session, or why there is none for this request; what was found already."""
         if isinstance(source, Record):
             return source
-        scope, headers = source
-        return REJECTED["cross-site"] if self.bars(scope) else self._open(headers)
+        method, headers = source
+        return REJECTED["cross-site"] if self.bars(method, headers) else self._open(headers)
 
-    def bars(self, scope: Scope) -> bool:
+    def bars(self, method: str | None, headers: Iterable[Header]) -> bool:
         """Whether the request is another origin's, and no mere link."""
         said: dict[bytes, bytes] = {}
-        headers: Iterable[Header] = scope.get("headers") or ()
         for header, value in headers:
             name = header.lower()
             if name in _ASKED:  # two of a kind are nothing that a browser sends, and are to be equal to nothing
                 said[name] = b"" if name in said else value
-        if scope.get("method") in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
+        if method in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
             return False
         site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
         if site is None and (origin is None or _is_of_host(origin, said.get(b"host", b""))):
