@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from asgi_signed_session import SessionMiddleware, SessionSigner
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner
 from asgi_signed_session.__main__ import main
 
 from .apps import app_that, show_session, visit
@@ -135,6 +135,13 @@ def test_the_table_of_options_is_the_constructors_signature() -> None:
     options = list(inspect.signature(SessionMiddleware).parameters.values())
 
     assert rows == [(option.name, describe_default(option)) for option in options]
+
+
+def test_each_name_that_hides_a_key_in_a_template_is_listed() -> None:
+    listed = PAGES["reference/api.md"].partition("called like one of these, write")[2].partition(". ")[0]
+    own = {*dir(Session)} - {*dir(dict)}
+
+    assert re.findall(r"`(\w+)`", listed) == sorted(name for name in own if name[0] != "_")
 
 
 def test_the_events_are_logged_as_the_table_says(caplog: pytest.LogCaptureFixture) -> None:
