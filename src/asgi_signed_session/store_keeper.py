@@ -18,6 +18,7 @@ from .reporting import report_left_behind, report_merged, report_too_many
 from .sealing import Sealed
 from .signing import BadData
 from .store_reader import StoreReader, Unanswered, is_of_one_line, is_same_principal
+from .stores import Store
 
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
