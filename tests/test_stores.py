@@ -305,6 +305,7 @@ EMPTY = close_record(UNKNOWN_KEY, {}, hash_proof(UNKNOWN_ID))
         pytest.param(close_record(UNKNOWN_KEY, b"[]", hash_proof(UNKNOWN_ID)), id="a list"),
         pytest.param(close_record(UNKNOWN_KEY, {"$session": 1}, hash_proof(UNKNOWN_ID)), id="no metadata"),
         pytest.param(close_record(UNKNOWN_KEY, {"$session": {"principal": 1}}, hash_proof(UNKNOWN_ID)), id="principal"),
+        pytest.param(close_record(UNKNOWN_KEY, {"$session": {"renewed": "x"}}, b"another's proof!"), id="renewed"),
     ],
 )
 def test_a_record_that_is_no_session_is_malformed(wrap: Wrap, store: Records, record: Any) -> None:

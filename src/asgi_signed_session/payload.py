@@ -144,7 +144,8 @@ def _read_metadata(metadata: Any) -> tuple[int, Metadata]:
         issued_at: Any = metadata.pop("iat", 0)
         max_age: Any = metadata.get("max_age")
         is_age = max_age is None or (type(max_age) is int and max_age > 0)
-        if type(issued_at) is int and is_age and isinstance(metadata.get("principal", ""), str):
+        are_times = type(issued_at) is int and type(metadata.get("renewed", 0)) is int
+        if are_times and is_age and isinstance(metadata.get("principal", ""), str):
             return issued_at, metadata
     raise BadPayload("The payload's metadata is of another form.")
 
