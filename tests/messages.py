@@ -216,6 +216,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "key that is empty": build(secret_key=" "),
     "key that is stars": build(secret_key="**********"),
     "key that nobody has filled in": build(secret_key="${SECRET}"),
+    "key that is guessed first": build(secret_key="my-super-secret-key"),
     "key of samples": build(secret_key="change-me-in-production"),
     "key of another framework's documentation": build(secret_key=b'_5#y2L"F4Q8z\n\xec]/'),
     "fallback of samples": build(fallbacks=["change-me-in-production"]),

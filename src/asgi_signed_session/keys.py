@@ -35,7 +35,7 @@ _FILLER = re.compile(
 )
 _GUESSED_FIRST = re.compile(
     r"(?:this(?:is)?|my|the|our|a|super|very|top|app|session|cookie|jwt|flask|django|fastapi|starlette)*"
-    r"secret(?:key|string|token|password|value)?\d{0,4}|sessionkey|passw(?:or)?d\d{0,4}|keyboardcat|x{3,}|\.{3,}"
+    r"secret(?:key|string|token|password|value)?\d{0,4}|sessionkey|passw(?:or)?d\d{0,4}|keyboardcat"
 )
 # The documentation of FastAPI and, at one time or another, Flask has these.
 _SHOWN_IN_DOCUMENTATION = frozenset(
@@ -129,8 +129,6 @@ def _is_of_samples(text: str) -> bool:
     if not text.isascii():
         return False
     text = text.lower()
-    if _GUESSED_FIRST.fullmatch(text) or _GUESSED_FIRST.fullmatch(re.sub(r"[^a-z0-9]", "", text)):
-        return True
     # Beside a number of five digits or more the rest may be random, too.
     words = set(re.findall(r"[a-z]+|\d{5,}", text))
     fillers = {word for word in words if not _MARK.fullmatch(word)}
@@ -155,7 +153,9 @@ def _warn_of_weakness(option: str, key: str | bytes, raw: bytes) -> None:
             f"{option} begins with 'django-insecure-': Django has made it for development, and put it into a file that"
             f" others may have. {_MAKE_A_KEY}"
         )
-    if len(raw) < MIN_KEY:
+    if raw.isascii() and _GUESSED_FIRST.fullmatch(re.sub(r"[^a-z0-9]", "", raw.decode("ascii").lower())):
+        warn_caller(f"{option} is one of those that are guessed first, such as 'secret'. {_MAKE_A_KEY}")
+    elif len(raw) < MIN_KEY:
         warn_caller(f"{option} has {len(raw)} bytes; under {MIN_KEY} can be guessed. {_MAKE_A_KEY}")
     elif len(set(key)) < MIN_CHARACTERS:
         warn_caller(f"{option} has fewer than {MIN_CHARACTERS} different characters and can be guessed. {_MAKE_A_KEY}")
