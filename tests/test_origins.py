@@ -136,6 +136,26 @@ def test_what_a_header_says_twice_is_nothing_that_a_browser_sends() -> None:
         assert answer.json() == [{}, "cross-site"]
 
 
+def test_a_websocket_is_no_link_whatever_method_its_server_says_it_has() -> None:
+    browser = Browser(
+        SessionMiddleware(app_that(lambda scope: seen.append(scope["session"].rejected)), KEY, trusted_origins=())
+    )
+    headers = [cookie(ADA), (b"host", b"example.com"), (b"origin", b"https://evil.example")]
+    seen: list[Any] = []
+
+    browser.websocket(method="GET", headers=headers)
+    browser.websocket(method="GET", headers=headers[:2])
+
+    assert seen == ["cross-site", None]
+
+
+def test_headers_of_one_kind_take_no_more_than_linear_time() -> None:
+    browser = Browser(SessionMiddleware(look, KEY, trusted_origins=()))
+    many = [(b"origin", b"")] * 1_000_000  # minutes, where each is put to those before
+
+    assert browser.post(headers=[cookie(ADA), *many]).json() == [{}, "cross-site"]
+
+
 @pytest.mark.parametrize("kind", [list, tuple, iter])
 def test_headers_are_found_in_any_case_and_kind_of_sequence(wrap: Wrap, kind: Any) -> None:
     headers = [cookie(ADA), (b"Sec-Fetch-Site", b"cross-site")]

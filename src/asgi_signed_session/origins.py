@@ -19,7 +19,7 @@ from .wording import name_of
 Source: TypeAlias = "tuple[str | None, Iterable[Header]]"
 
 _ASKED = frozenset({b"host", b"origin", b"sec-fetch-mode", b"sec-fetch-site"})
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # of a link; a websocket has none
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})  # of a link
 _LINKS = (None, b"navigate")
 _OWN_SITES = (b"same-origin", b"none")  # "none": the visitor has typed the address, or used a bookmark
 
@@ -39,7 +39,7 @@ class OriginGuard:
         self.make_id = keeper.make_id
         self.report_rejected = keeper.report_rejected
         self._open = keeper.open
-        self._trusted = _read_origins(trusted)
+        self.trusted: frozenset[bytes | None] = _read_origins(trusted)
 
     def open(self, source: Source | Record) -> Record:
         """The session, or why there is none for this request; what was found already."""
@@ -55,12 +55,13 @@ class OriginGuard:
             name = header.lower()
             if name in _ASKED:  # two of a kind are nothing that a browser sends, and are to be equal to nothing
                 said[name] = b"" if name in said else value
-        if method in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
+        is_safe = scope.get("method") in _SAFE_METHODS and scope["type"] != "websocket"  # some servers say GET there
+        if is_safe and said.get(b"sec-fetch-mode") in _LINKS:
             return False
         site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
         if site is None and (origin is None or _is_of_host(origin, said.get(b"host", b""))):
             return False
-        return site not in _OWN_SITES and origin not in self._trusted
+        return site not in _OWN_SITES and origin not in self.trusted
 
 
 def _is_of_host(origin: bytes, host: bytes) -> bool:
