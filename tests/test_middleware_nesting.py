@@ -588,6 +588,9 @@ STORE = Records()
         ({}, {"max_age": 60}, "max_age"),
         ({}, {"refresh_after": 60}, "refresh_after"),
         ({}, {"lifetime": 60}, "lifetime"),
+        ({}, {"trusted_origins": ()}, "trusted_origins"),
+        ({"trusted_origins": ["https://app.example.com"]}, {}, "trusted_origins"),
+        ({"trusted_origins": ["https://app.example.com"]}, {"trusted_origins": ()}, "trusted_origins"),
         (
             {},
             {"secret_key": "another key of sixteen bytes", "store": STORE, "max_age": 5},
@@ -614,6 +617,7 @@ def test_an_inner_middleware_of_the_same_cookie_says_once_which_of_its_options_d
 
 def test_an_inner_middleware_of_the_same_cookie_and_options_says_nothing(said: Any, run: Any) -> None:
     options: dict[str, Any] = {"store": STORE, "fallbacks": [TimestampSigner(KEY)], "max_age": 60, "lifetime": 600}
+    options["trusted_origins"] = ["https://a.example", "https://b.example"]
 
     Browser(with_options(with_options(app_that(put(n=1)), **options), **options), run=run).get()
     same = with_options(app_that(put(n=1)))

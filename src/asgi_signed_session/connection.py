@@ -72,6 +72,8 @@ class Parts:
         if inner is not self and inner not in self._compared:
             self._compared.add(inner)
             unlike = self.keeper.find_unlike(inner.keeper)
+            if (self.guard and self.guard.trusted) != (inner.guard and inner.guard.trusted):
+                unlike.append("trusted_origins")
             if unlike:
                 report_stands_back(self.scope_key, self.keeper.session_cookie, unlike)
 
