@@ -1221,6 +1221,8 @@ PLACEHOLDERS: list[tuple[Any, str | None]] = [
     ('"${SECRET}"\n',           to_be_filled_in("${SECRET}")),
     (b"'${SECRET}'",            to_be_filled_in("${SECRET}")),
     ("${SECRET:-hunter2}",      to_be_filled_in("${SECRET", "...")),  # a default may be a real key
+    ("${SECRET-hunter2}",       to_be_filled_in("${SECRET", "...")),
+    ("${SECRET+hunter2}",       to_be_filled_in("${SECRET", "...")),
     ("${SECRET?not set}",       to_be_filled_in("${SECRET", "...")),
     ("${{ secrets.SESSION }}",  to_be_filled_in("${{ secrets.SESSION }}")),  # GitHub
     ("{{ secret }}",            to_be_filled_in("{{ secret }}")),    # Jinja, Helm, Ansible

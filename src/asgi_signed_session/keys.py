@@ -137,7 +137,8 @@ def _is_of_samples(text: str) -> bool:
 
 def _abridge(text: str) -> str:
     """``text`` for a message; what may be a real key, as a default in a template is, isn't in it."""
-    start = re.split("[:=?|,'\"]", text[:_MAX_SHOWN])[0]
+    ends = "[:=?|,'\"+-]" if text.startswith("${") else "[:=?|,'\"]"  # a shell's default may come after a dash
+    start = re.split(ends, text[:_MAX_SHOWN])[0]
     return repr(text) if start == text else f"{start!r}..."
 
 
