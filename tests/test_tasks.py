@@ -7,6 +7,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, count
+from threading import Event, Thread
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -16,6 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session.store_keeper import StoreKeeper
+from asgi_signed_session.turns import Turns
 
 from .apps import app_that
 from .browser import Browser
@@ -254,6 +258,90 @@ def test_a_task_that_is_cancelled_while_it_waits_keeps_nobody_waiting(run: Any) 
     visitor.websocket()
 
     assert list(store.sessions.values()) == [{"n": 3}]
+
+
+def test_a_task_that_waits_for_one_in_another_thread_is_woken(run: Any) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(n=0)), KEY, store=store))
+    visitor.get()
+    held, waits = Event(), Event()
+    took: list[float] = []
+
+    async def hold() -> None:
+        store.before.clear()
+        held.set()
+        waits.wait(10)
+        await anyio.sleep(0.05)  # until the other loop has nothing to do
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        session = scope["session"]
+        session["a"] = 1
+        store.before["swap"] = hold
+        other = Thread(target=run, args=[session.save])
+        other.start()
+        held.wait(10)
+        session["b"] = 2
+        waits.set()
+        begun = monotonic()
+        with anyio.move_on_after(5):
+            await session.save()
+        took.append(monotonic() - begun)
+        other.join()
+
+    visitor.app, visitor.run = SessionMiddleware(app, KEY, store=store), run
+    visitor.websocket()
+
+    assert took[0] < 4
+    assert list(store.sessions.values()) == [{"n": 0, "a": 1, "b": 2}]
+
+
+def test_a_waiter_whose_event_loop_has_ended_keeps_no_task_from_going_on(run: Any) -> None:
+    turns = Turns()
+    assert turns.take_now()
+
+    async def give_up() -> None:
+        with anyio.move_on_after(0.01):
+            await turns.take()
+
+    run(give_up)
+    turns.give_back()
+
+    assert turns.take_now()
+
+
+def test_what_an_outage_leaves_unanswered_takes_no_more_room_the_longer_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(list=[])), KEY, store=store))
+    visitor.get()
+    unanswered: list[Any] = []
+    keep = StoreKeeper.keep
+
+    async def spy(self: StoreKeeper, *args: Any) -> Any:
+        unanswered[:] = [args[-1]]
+        return await keep(self, *args)
+
+    monkeypatch.setattr(StoreKeeper, "keep", spy)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        session = scope["session"]
+        store.is_slow, store.lost, store.unheard = True, frozenset({0}), frozenset(range(1, 2000))
+        for number in range(500):
+            session["list"].append(number)
+            with suppress(ConnectionError):
+                await session.save()
+        assert len(unanswered[0]) == 32
+        store.unheard = frozenset()
+        await session.save()
+        assert unanswered == [{}]
+
+    visitor.app = SessionMiddleware(app, KEY, store=store)
+    visitor.websocket()
+
+    assert list(store.sessions.values()) == [{"list": list(range(500))}]  # the first had held
 
 
 def test_two_tasks_that_load_a_session_for_the_first_time_read_it_once(run: Any) -> None:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from .errors import SessionError
@@ -20,6 +21,9 @@ from .signing import BadData
 from .store_reader import StoreReader, Unanswered, is_of_one_line, is_same_principal
 from .stores import Store
 
+# Of one connection, in an outage that it outlives: the first may have held as the store went, and the last as it came
+# back, so those between go.
+_MAX_UNANSWERED = 32
 _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life, a tenth, is over
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
@@ -87,7 +91,7 @@ class StoreKeeper(StoreReader):
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
             stored = attempt.place.stored
-            unanswered[stored] = attempt.record, wishes
+            _note_unanswered(unanswered, attempt, wishes)
             principal: str | None = attempt.record.metadata.get("principal") if attempt.sets_cookie else None
             if principal is not None:
                 await self._note(principal, attempt)
@@ -249,6 +253,12 @@ class StoreKeeper(StoreReader):
                 await self._index.remove(record.metadata["principal"], [record.place.id.key])
         is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
+
+
+def _note_unanswered(unanswered: Unanswered, attempt: Attempt, wishes: Wishes) -> None:
+    unanswered[attempt.place.stored] = attempt.record, wishes
+    if len(unanswered) > _MAX_UNANSWERED:
+        del unanswered[next(islice(unanswered, _MAX_UNANSWERED // 2, None))]
 
 
 def _mark(metadata: Metadata, wishes: Wishes, now: int) -> Metadata:

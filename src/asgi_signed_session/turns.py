@@ -6,6 +6,8 @@ import asyncio
 import sys
 import types
 from collections.abc import Awaitable, Callable, Generator
+from contextlib import suppress
+from functools import partial
 
 
 class Turns:
@@ -26,28 +28,31 @@ class Turns:
         while not self.take_now():
             wake, wait = _make_event()
             self._wakers += (wake,)
+            if not self._is_taken:  # another thread has given it back meanwhile
+                wake()
             await wait()
 
     def give_back(self) -> None:
         """Ends the turn. All who wait look again: one of them alone may have been cancelled."""
         self._is_taken = False
-        for wake in self._wakers:
-            wake()
-        self._wakers = ()
+        wakers, self._wakers = self._wakers, ()
+        for wake in wakers:
+            with suppress(RuntimeError):  # its event loop has ended
+                wake()
 
 
 def _make_event() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]]:
-    """What wakes, and what waits for that."""
+    """What wakes, from whichever thread, and what waits for that."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
-        event = trio.Event()
-        return event.set, event.wait
+        event, token = trio.Event(), trio.lowlevel.current_trio_token()
+        return partial(token.run_sync_soon, event.set), event.wait
     try:
-        asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
     except RuntimeError:
         return (lambda: None), _give_way
     own = asyncio.Event()
-    return own.set, own.wait
+    return partial(loop.call_soon_threadsafe, own.set), own.wait
 
 
 @types.coroutine
