@@ -689,10 +689,11 @@ CAUSES.update(
 # The command line
 
 
-def call(*arguments: str, secret: str = KEY) -> Callable[[], object]:
+def call(*arguments: str, secret: str = KEY, stdin: bytes = b"") -> Callable[[], object]:
     def cause() -> None:
         with pytest.MonkeyPatch.context() as monkeypatch, contextlib.redirect_stderr(io.StringIO()):
             monkeypatch.setenv("SESSION_SECRET", secret)
+            monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
             assert command_line(arguments) == 2
 
     return cause
@@ -708,6 +709,7 @@ CAUSES.update(
         "sign what is reserved": call("sign", '{"$session": {}}'),
         "inspect what isn't signed": call("inspect", VALUE),
         "inspect what isn't base64": call("inspect", "a.a.a"),
+        "inspect what isn't text": call("inspect", "-", stdin=b"\xff"),
         "sessions of no store": call("sessions", "--store=postgresql://:password@localhost", "42"),
         "sessions of a store that doesn't answer": call("sessions", "--store=redis://127.0.0.1:1", "42"),
         "sessions without a key": call("sessions", "--store=redis://localhost", "42", secret=""),

@@ -73,6 +73,26 @@ def test_a_dash_stands_for_standard_input(capsys: pytest.CaptureFixture[str], mo
     assert json.loads(run(capsys, "inspect", "-", "--json")[1])["payload"] == {"a": 1}
 
 
+@pytest.mark.parametrize("command", ["inspect", "sign"])
+def test_standard_input_that_is_no_text_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
+
+    status, out, error = run(capsys, command, "-")
+
+    assert (status, out) == (2, "")
+    assert "standard input is no text; give the value alone" in error
+
+
+def test_what_the_terminal_has_no_letter_for_is_shown_as_json_escapes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(shown, encoding="cp1252", write_through=True))
+
+    assert main(["inspect", SessionSigner(KEY).dumps({"tea": "é茶🍵"})]) == 0
+    assert shown.getvalue().decode("cp1252").splitlines()[0] == r'payload    {"tea": "é\u8336\ud83c\udf75"}'
+
+
 @pytest.mark.parametrize(
     ("session", "reason"),
     [

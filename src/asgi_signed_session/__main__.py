@@ -264,8 +264,16 @@ def _show_content(name: str, content: Any) -> str:
     if name == "record":
         return f"{content}: the key, in the store, of the session's data"
     text = write_json(content, ensure_ascii=False)
-    # Anyone can make a cookie, and nothing in it is to steer the terminal.
-    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
+    # Anyone can make a cookie, and nothing in it is to steer the terminal, or to be what that has no letter for.
+    return "".join(letter if _is_shown(letter) else json.dumps(letter)[1:-1] for letter in text)
+
+
+def _is_shown(letter: str) -> bool:
+    try:
+        letter.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return letter.isprintable()
 
 
 class _Written(str):
@@ -311,7 +319,10 @@ def _show_time(seconds: int) -> str:
 
 
 def _read_argument(argument: str) -> str:
-    return sys.stdin.read() if argument == "-" else argument
+    try:
+        return sys.stdin.read() if argument == "-" else argument
+    except UnicodeDecodeError as error:
+        raise UsageError("standard input is no text; give the value alone, as it is in the cookie.") from error
 
 
 if __name__ == "__main__":  # pragma: no cover - a test runs it in a process of its own
