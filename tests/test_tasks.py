@@ -310,6 +310,35 @@ def test_a_waiter_whose_event_loop_has_ended_keeps_no_task_from_going_on(run: An
     assert turns.take_now()
 
 
+def test_an_app_that_is_closed_while_another_task_saves_is_closed(caplog: pytest.LogCaptureFixture) -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(n=0)), KEY, store=store))
+    visitor.get()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        scope["session"]["n"] = 1
+        saving = scope["session"].save()
+        store.is_slow = True
+        saving.send(None)  # as a task that waits for the store
+        scope["session"]["n"] = 2
+        running.append(saving)
+        await pause()
+
+    async def nothing(*_: Any) -> None:
+        pass
+
+    running: list[Any] = []
+    scope = {"type": "websocket", "path": "/ws", "headers": visitor.headers()}
+    connection = SessionMiddleware(app, KEY, store=store)(scope, nothing, nothing)
+    connection.send(None)
+    connection.close()
+
+    assert running
+    assert scope.keys() == {"type", "path", "headers", "session"}
+    assert "'n'" in caplog.text
+
+
 def test_what_an_outage_leaves_unanswered_takes_no_more_room_the_longer_it_lasts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -388,7 +388,7 @@ class StoredConnection(Connection):
             await app(self.scope, receive, self.send)
             failed = False
         except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
-            self.phase = "open"
+            self.phase, self.turns = "open", Turns()  # nor the turn that a task of the app may have
             raise
         finally:
             try:
