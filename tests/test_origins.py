@@ -149,6 +149,20 @@ def test_a_websocket_is_no_link_whatever_method_its_server_says_it_has() -> None
     assert seen == ["cross-site", None]
 
 
+@pytest.mark.parametrize("headers", [None, [], [(b"host", b"example.com"), (b"sec-fetch-site", b"same-origin")]])
+def test_the_headers_that_came_count_whatever_is_put_into_the_scope_before_the_first_touch(
+    wrap: Wrap, headers: Any
+) -> None:
+    def change(scope: Any) -> Any:
+        scope["headers"] = headers
+        return [dict(scope["session"]), scope["session"].rejected]
+
+    visitor = wrap(app_that(change), trusted_origins=())
+
+    assert visitor.post(headers=[cookie(ADA), (b"sec-fetch-site", b"cross-site")]).json() == [{}, "cross-site"]
+    assert visitor.post(headers=iter([cookie(ADA), (b"sec-fetch-site", b"same-origin")])).json() == [ADA, None]
+
+
 def test_headers_of_one_kind_take_no_more_than_linear_time() -> None:
     browser = Browser(SessionMiddleware(look, KEY, trusted_origins=()))
     many = [(b"origin", b"")] * 1_000_000  # minutes, where each is put to those before

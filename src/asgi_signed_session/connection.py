@@ -14,7 +14,7 @@ from .decision import SAVING, Owed, decide
 from .errors import SessionError, SessionNotLoadedError
 from .keepers import CookieKeeper
 from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
-from .origins import OriginGuard
+from .origins import OriginGuard, find_method
 from .payload import find_new_metadata
 from .record import DELETED, NOTHING, REJECTED, Record, Wishes
 from .reporting import (
@@ -423,7 +423,7 @@ class StoredConnection(Connection):
 
     async def _find(self) -> Record:
         guard = self.parts.guard
-        if guard is not None and guard.bars(self.scope.get("method"), self.headers):
+        if guard is not None and guard.bars(find_method(self.scope), self.headers):
             return REJECTED["cross-site"]
         record: Record = await self.parts.keeper.find(self.headers)
         return record

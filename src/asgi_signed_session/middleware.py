@@ -13,6 +13,7 @@ from .cookies import SameSite, SetCookie
 from .keepers import CookieKeeper
 from .lifetime import Lifetime, Seconds
 from .messages import keep_headers
+from .origins import find_method
 from .payload import Codec, Serializer
 from .session import make_unread
 from .signing import Keyring, SecretKey
@@ -96,7 +97,7 @@ class SessionMiddleware:
         connection.first_message = connection.set_cookie = None
         if not is_alone:
             connection.hide()
-        source = headers if parts.guard is None else (scope.get("method"), headers)
+        source = headers if parts.guard is None else (find_method(scope), headers)
         session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
         scope[marker] = connection
         if connection.__class__ is StoredConnection:

@@ -49,19 +49,26 @@ class OriginGuard:
         return REJECTED["cross-site"] if self.bars(method, headers) else self._open(headers)
 
     def bars(self, method: str | None, headers: Iterable[Header]) -> bool:
-        """Whether the request is another origin's, and no mere link."""
+        """Whether the request is another origin's, and no mere link.
+
+        ``headers`` are those that came: what is inside may have put others into the scope.
+        """
         said: dict[bytes, bytes] = {}
         for header, value in headers:
             name = header.lower()
             if name in _ASKED:  # two of a kind are nothing that a browser sends, and are to be equal to nothing
                 said[name] = b"" if name in said else value
-        is_safe = scope.get("method") in _SAFE_METHODS and scope["type"] != "websocket"  # some servers say GET there
-        if is_safe and said.get(b"sec-fetch-mode") in _LINKS:
+        if method in _SAFE_METHODS and said.get(b"sec-fetch-mode") in _LINKS:
             return False
         site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
         if site is None and (origin is None or _is_of_host(origin, said.get(b"host", b""))):
             return False
         return site not in _OWN_SITES and origin not in self.trusted
+
+
+def find_method(scope: Scope) -> str | None:
+    """The method of a request; a websocket has none, whatever its scope says: it is no link."""
+    return None if scope["type"] == "websocket" else scope.get("method")
 
 
 def _is_of_host(origin: bytes, host: bytes) -> bool:
