@@ -1012,6 +1012,7 @@ NO_FALLBACKS = [
     (SecretStr(OLD_KEY),          "SecretStr"),
     (Secret(OLD_KEY),             "Secret"),
     (None,                        "NoneType"),
+    ({"january": OLD_KEY},        "dict"),  # or its names would be the keys
 ]
 # fmt: on
 

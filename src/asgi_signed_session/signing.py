@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -221,7 +221,7 @@ def _accepts_forged(signer: TimestampSigner) -> bool:
 
 
 def _make_fallbacks(fallbacks: Iterable[SecretKey], salt: str) -> list[TimestampSigner]:
-    if isinstance(fallbacks, (str, bytes)) or not isinstance(fallbacks, Iterable):
+    if isinstance(fallbacks, (str, bytes, Mapping)) or not isinstance(fallbacks, Iterable):
         kind = name_of(type(fallbacks))
         raise TypeError(f"fallbacks must be a list of keys, not a {kind}; write fallbacks=[old_key].")
     return [_make_signer(f"fallbacks[{place}]", key, salt, is_fallback=True) for place, key in enumerate(fallbacks)]
