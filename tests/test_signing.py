@@ -1210,6 +1210,7 @@ def of_samples(shown: str, rest: str = "") -> str:
     return f"is {shown!r}{rest}, as in samples, where it stands in the place of a key"
 
 
+OF_AN_OBJECT = "is how Python shows an object, another in each process, and no key"
 WHERE_KEPT = "says where a key is kept, and is none"
 IN_DOCUMENTATION = "is one that the documentation of a framework shows, so everybody has it"
 
@@ -1241,6 +1242,8 @@ PLACEHOLDERS: list[tuple[Any, str | None]] = [
     ("<a 32-byte hex string>",  to_be_filled_in("<a 32-byte hex string>")),
     ("<no value>",              to_be_filled_in("<no value>")),      # Helm, of what isn't set
     ("[the shop's token]",      to_be_filled_in("[the shop", "...")),
+    (str(lambda: KEY), OF_AN_OBJECT),
+    (str(object()), OF_AN_OBJECT),
     ("op://shop/session/key", WHERE_KEPT),
     ("/run/secrets/shop", WHERE_KEPT),
     ("arn:aws:secretsmanager:eu-west-1:1:secret:a", WHERE_KEPT),

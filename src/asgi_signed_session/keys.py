@@ -22,6 +22,7 @@ _TO_BE_FILLED_IN = re.compile(
     r"|\$?{{[^{}]+}}|{%[^{}%]+%}|<%[^<>%]+%>"  # Jinja's, Helm's, ERB's; GitHub's have the "$"
 )
 _SAYS_WHERE = re.compile(r"op://.+|arn:aws[\w-]*:.+|/run/secrets/.+|ENC\[.+\]", re.DOTALL)  # 1Password, SOPS ...
+_SHOWS_AN_OBJECT = re.compile(r"<.+ at 0x[0-9A-Fa-f]+>")  # the str() of what holds a key, or of a function that gets it
 
 # Of such words alone consist the placeholders of samples, and with one of the first of them: "your-secret-key-here".
 _MARK = re.compile(
@@ -120,6 +121,8 @@ def _describe_placeholder(raw: bytes, text: str) -> str | None:
         return f"is {_abridge(text)}, where a key is still to be filled in"
     if _SAYS_WHERE.fullmatch(text):
         return "says where a key is kept, and is none"
+    if _SHOWS_AN_OBJECT.fullmatch(text):
+        return "is how Python shows an object, another in each process, and no key"
     if _is_of_samples(text):
         return f"is {_abridge(text)}, as in samples, where it stands in the place of a key"
     return None
