@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from .cookies import Header
+from .messages import Scope
 from .record import REJECTED, Record
 from .session import Keeper
 from .wording import name_of
