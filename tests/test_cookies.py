@@ -524,11 +524,15 @@ CACHED = [
     ([(b"vary", b"*")],                                     [(b"vary", b"*"), SET, NO_CACHE]),
     ([(b"set-cookie", b"a=1")],                             [(b"set-cookie", b"a=1"), VARY, SET, NO_CACHE]),
     ([(b"cache-control", b"no-store")],                     [(b"cache-control", b"no-store"), VARY, SET]),
+    ([(b"Cache-Control", b"private, max-age=9")],           [(b"Cache-Control", b"private, max-age=9"), VARY, SET]),
+    ([(b"Cache-Control", b"public")],                       [(NO_CACHE[0], b"public, " + NO_CACHE[1]), VARY, SET]),
     ([(b"x-cache-control", b"a")],                          [(b"x-cache-control", b"a"), VARY, SET, NO_CACHE]),
 ]
 # fmt: on
 
 
 @pytest.mark.parametrize(("headers", "expected"), CACHED)
-def test_a_set_cookie_is_kept_out_of_caches_unless_the_app_says_how(headers: Headers, expected: Headers) -> None:
+def test_a_set_cookie_is_kept_out_of_shared_caches_where_the_app_does_not_do_so_itself(
+    headers: Headers, expected: Headers
+) -> None:
     assert add_session_headers(headers, SET[1]) == expected
