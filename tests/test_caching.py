@@ -52,6 +52,8 @@ def touch_nothing(scope: Any) -> None:
             for own in (b"private", b"no-store", b"no-cache", b"Private, max-age=60", b"max-age=60,NO-STORE")
         ),
         ([b"public", b" no-cache "], [b"public", b" no-cache "]),
+        ([b"public", b"private"], [b"public", b"private"]),
+        ([b"private", b"max-age=60"], [b"private", b"max-age=60"]),
         ([ALONE], [ALONE]),
         ([b'public, PRIVATE = "set-cookie, x"'], [b'public, PRIVATE = "set-cookie, x"']),
         ([b"max-age=60, no-cache=Set-Cookie"], [b"max-age=60, no-cache=Set-Cookie"]),

@@ -693,6 +693,23 @@ def test_a_session_in_a_store_is_not_signed_anew_before_half_of_its_life_is_over
     assert len(browser.get().all(b"set-cookie")) == 1
 
 
+@pytest.mark.parametrize(("own", "seconds"), [(40, 20), (31, 15)])
+def test_one_with_a_shorter_life_of_its_own_is_signed_anew_once_half_of_that_is_over(
+    wrap: Wrap, store: Records, clock: Any, own: int, seconds: int
+) -> None:
+    def begin(scope: Any) -> None:
+        log_in(scope)
+        scope["session"].max_age = own
+
+    browser = wrap(app_that(begin), store=store, max_age=1000, refresh_after=500)
+    browser.get()
+    change_app(browser, look, store, max_age=1000, refresh_after=500)
+    clock.shift(seconds)
+    assert browser.get().all(b"set-cookie") == []
+    clock.shift(1)
+    assert len(browser.get().all(b"set-cookie")) == 1
+
+
 def test_one_without_end_is_signed_anew_as_soon_as_it_is_due(wrap: Wrap, store: Records, clock: Any) -> None:
     browser = wrap(app_that(log_in), store=store, max_age=None, refresh_after=10)
     browser.get()
