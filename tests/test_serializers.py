@@ -240,6 +240,7 @@ ON_THE_WIRE: list[tuple[Any, str]] = [
     ({1},                                                   '{"$set":[1]}'),
     ({frozenset({(1,)})},                                   '{"$set":[{"$frozenset":[{"$tuple":[1]}]}]}'),
     ({"$set": {1}},                                         '{"$":{"$set":{"$set":[1]}}}'),
+    ([{"$set": 1}, {1}],                                    '[{"$":{"$set":1}},{"$set":[1]}]'),  # and what follows it
     ({"$": 1},                                              '{"$":{"$":1}}'),
     ({"$set": [1], "a": 1},                                 '{"$set":[1],"a":1}'),
     ({"$other": 1},                                         '{"$other":1}'),
@@ -506,6 +507,11 @@ def test_a_compressed_payload_that_is_cut_off_or_goes_on_is_refused() -> None:
     for wrong in [payload[:length] for length in range(len(payload))] + [payload + b"\0", payload + payload]:
         with pytest.raises((ValueError, zlib.error)):
             Compressed().loads(wrong)
+    for wrong in (payload[:-1], payload + b"\0"):
+        with pytest.raises(
+            ValueError, match=r"^The payload is cut off, or something comes after it; it must be one zlib stream\.$"
+        ):
+            Compressed().loads(wrong)
 
 
 def test_a_serializer_whose_payloads_begin_as_compressed_ones_do_is_compressed_always() -> None:
@@ -513,8 +519,12 @@ def test_a_serializer_whose_payloads_begin_as_compressed_ones_do_is_compressed_a
 
     assert zlib.decompress(serializer.dumps({"a": 1})) == b'x{"a":1}'
     assert serializer.loads(serializer.dumps({"a": 1})) == {"a": 1}
-    with pytest.raises(ValueError, match=r"^The payload of 1048585 bytes begins as a compressed one does, and is too"):
+    with pytest.raises(ValueError, match=r"^The payload of 1048585 bytes begins as a ") as caught:
         serializer.dumps({"a": "b" * MAX_INFLATED})
+    assert str(caught.value) == (
+        "The payload of 1048585 bytes begins as a compressed one does, and is too large to be one. Store less, or use a"
+        " serializer that writes JSON."
+    )
 
 
 # Encrypted
@@ -659,6 +669,16 @@ def test_options_that_can_not_work_are_refused(options: dict[str, Any], error: t
         encrypt(**options)
 
     assert str(caught.value).startswith(message)
+
+
+@needs_cryptography
+def test_a_key_that_is_still_to_be_filled_in_is_refused_where_it_encrypts_and_warned_about_where_it_only_decrypts() -> (
+    None
+):
+    with pytest.raises(ValueError, match=r"^keys\[0\] is '<your-key>', where a key is still to be filled in\."):
+        Encrypted(keys=["<your-key>", KEY])
+    with pytest.warns(UserWarning, match=r"^keys\[1\] is '<your-key>', where a key is still to be filled in: anybody"):
+        Encrypted(keys=[KEY, "<your-key>"])
 
 
 @needs_cryptography

@@ -292,6 +292,7 @@ EMPTY = close_record(UNKNOWN_KEY, {}, hash_proof(UNKNOWN_ID))
         pytest.param(b"x" * 63, id="too short"),
         pytest.param(b"x" * 100, id="junk"),
         pytest.param("text", id="text"),
+        pytest.param("text " * 30, id="as long as one"),
         pytest.param({"session": "{}"}, id="a dict"),
         pytest.param(EMPTY[:-1] + b"]", id="changed"),
         pytest.param(bytes([EMPTY[0] ^ 1]) + EMPTY[1:], id="another signature"),
