@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import pickle
@@ -315,6 +316,18 @@ def test_a_record_that_is_no_session_is_malformed(wrap: Wrap, store: Records, re
     store.records[UNKNOWN_KEY] = record, None
 
     assert browser.get().json() == [{}, "malformed"]
+
+
+def test_a_record_begins_with_an_hmac_of_its_key_and_of_all_that_follows(wrap: Wrap, store: Records) -> None:
+    browser = wrap(app_that(log_in), store=store, max_age=100)
+    browser.get()
+    [(key, (record, _))] = store.records.items()
+    seal = hmac.digest(make_signer().derive_key(), b"asgi-signed-session.record", "sha256")
+
+    mac, nonce, rest = record[:32], record[32:40], record[40:]
+
+    assert mac == hmac.digest(seal, key.encode() + nonce + rest, "sha256")
+    assert rest == hash_proof(own_id(browser)) + (NOW + 100).to_bytes(8, "big") + b'{"user":"ada"}'
 
 
 def test_a_record_that_was_copied_to_another_sessions_key_is_malformed(wrap: Wrap, store: Records) -> None:
