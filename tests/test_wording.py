@@ -13,6 +13,7 @@ from itsdangerous import Signer
 
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner, stores
 from asgi_signed_session.reporting import report_merged, report_unsaved
+from asgi_signed_session.serializers import Tagged
 from asgi_signed_session.wording import name_of, printable, show_key
 
 from .apps import app_that, visit
@@ -129,6 +130,7 @@ CAUSES: dict[str, Callable[[], object]] = {
     "a key that is to be filled in":  build(secret_key="{{" + FORGED + "}}"),
     "fallbacks":                      build(fallbacks=made()()),
     "a serializer":                   build(serializer=made()()),
+    "a serializer's class":           build(serializer=made(Tagged)),
     "a serializer that runs code":    build(serializer=made(**OF_JSON, __name__=FORGED + "pickle")()),
     "a store":                        build(store=made()()),
     "a store's class":                build(store=made()),
