@@ -504,6 +504,7 @@ VARYING = [
     ([(b"VARY", b"cookie")],                                [(b"VARY", b"cookie")]),
     ([(b"vary", b"Accept ,\tCOOKIE , Origin")],             [(b"vary", b"Accept ,\tCOOKIE , Origin")]),
     ([(b"vary", b"cookie"), (b"vary", b"b")],               [(b"vary", b"cookie"), (b"vary", b"b")]),
+    ([(b"vary", b"a"), (b"vary", b"cookie")],               [(b"vary", b"a"), (b"vary", b"cookie")]),
     ([(b"vary", b"*")],                                     [(b"vary", b"*")]),
     ([(b"vary", b"Accept, *")],                             [(b"vary", b"Accept, *")]),
     ([(b"vary", b"*"), (b"vary", b"b")],                    [(b"vary", b"*"), (b"vary", b"b")]),
