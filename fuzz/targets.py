@@ -326,8 +326,8 @@ def origins(data: bytes) -> None:
     method, *lines = data.split(b"\n")
     headers = [(HEADERS[line[:1].lower()], line) for line in lines if line[:1].lower() in HEADERS]
     said: dict[bytes, bytes] = {}
-    for name, line in headers:  # several are one list (RFC 9110, 5.3)
-        said[name] = said[name] + b", " + line[1:] if name in said else line[1:]
+    for name, line in headers:  # several of one name no browser sends, and they say nothing that lets a request in
+        said[name] = b"" if name in said else line[1:]
     asked = [(name.title() if line[:1].isupper() else name, line[1:]) for name, line in headers]
 
     kind = {"type": "http", "method": method.decode("latin-1")} if method else {"type": "websocket"}
@@ -438,6 +438,7 @@ SEEDS = {
         b"POST\nhexample.com\nohttps://example.com.evil.example",
         b"POST\nhlocalhost\nohttp://localhost:8000",
         b"POST\nhexample.com\nsnone\nscross-site",
+        b"POST\nhexample.com\nonull\nohttps://example.com",
         b"POST\nohttps://\nh",
         b"get\nhexample.com",
         b"\nhexample.com\nOhttps://evil.example",
