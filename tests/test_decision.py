@@ -14,7 +14,7 @@ from asgi_signed_session.decision import Owed, decide
 TABLE: list[tuple[str, Owed]] = [
     # changed  empty  came  due  takes headers  barred
     (  "-      -      -     -    no             -",     "nothing"),
-    (  "-      -      -     -    yes            yes",   "barred"),   # it may not be this visitor's wish
+    (  "-      -      -     -    yes            yes",   "vary"),     # it may not be this visitor's wish
     (  "no     -      -     no   yes            no",    "vary"),
     (  "no     no     -     yes  yes            no",    "renew"),
     (  "no     yes    -     yes  yes            no",    "vary"),     # there is nothing to sign

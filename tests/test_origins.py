@@ -395,17 +395,18 @@ def test_a_request_that_does_not_touch_its_session_is_not_checked(wrap: Wrap) ->
     assert response.headers == []
 
 
-def test_a_response_to_another_sites_request_says_to_caches_on_what_it_depends(wrap: Wrap) -> None:
+@pytest.mark.parametrize("came", [[], BY_ANOTHER_SITE], ids=["its own", "another's"])
+def test_a_response_says_to_caches_on_what_it_depends_whoever_has_caused_the_request(wrap: Wrap, came: Any) -> None:
     app = app_that(lambda scope: scope["session"].get("user"), [(b"vary", b"accept, origin")])
-    browser = wrap(app, trusted_origins=())
+    headers = [cookie(ADA), *came]
 
-    assert browser.post(headers=[cookie(ADA), *BY_ANOTHER_SITE]).headers == [
+    assert wrap(app, trusted_origins=()).post(headers=headers).headers == [
         (b"vary", b"accept, origin, Cookie, Sec-Fetch-Mode, Sec-Fetch-Site")
     ]
-    assert browser.post(headers=[cookie(ADA)]).headers == [(b"vary", b"accept, origin, Cookie")]
-    assert wrap(look, trusted_origins=()).post(headers=[cookie(ADA), *BY_ANOTHER_SITE]).headers == [
+    assert wrap(look, trusted_origins=()).post(headers=headers).headers == [
         (b"vary", b"Cookie, Origin, Sec-Fetch-Mode, Sec-Fetch-Site")
     ]
+    assert wrap(look).post(headers=headers).headers == [(b"vary", b"Cookie")]
 
 
 def test_a_cookie_that_is_due_is_not_signed_anew_for_another_site(wrap: Wrap, clock: Any) -> None:

@@ -145,7 +145,7 @@ class Connection:
             return message
         headers = message.get("headers") or ()
         if start == "response":
-            vary = VARY_ON_ORIGIN if owed == "barred" else VARY
+            vary = VARY if self.parts.guard is None else VARY_ON_ORIGIN
             return {**message, "headers": add_session_headers(headers, self.set_cookie, vary)}
         own = () if self.set_cookie is None else ((b"set-cookie", self.set_cookie),)
         return {**message, "headers": [*headers, *own]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Owed = Literal["nothing", "barred", "vary", "renew", "write", "delete"]
+Owed = Literal["nothing", "vary", "renew", "write", "delete"]
 
 SAVING: Final = frozenset({"renew", "write", "delete"})
 
@@ -16,13 +16,12 @@ def decide(changed: bool, empty: bool, came: bool, due: bool, takes_headers: boo
     go. ``due``: to be signed anew, though unchanged. ``takes_headers``: the message can carry headers.
     ``barred``: the request is another site's, and has no part in the session.
 
-    ``"barred"``: that the response depends on the cookie and on who has caused the request. ``"vary"``: that it depends
-    on the cookie. ``"renew"``: what was read, signed anew.
+    ``"vary"``: nothing but on what the response depends. ``"renew"``: what was read, signed anew.
     """
     if not takes_headers:
         return "nothing"
     if barred:
-        return "barred"
+        return "vary"
     if changed and not empty:
         return "write"
     if changed and came:
