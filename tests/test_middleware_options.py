@@ -119,6 +119,12 @@ def test_the_session_is_under_the_scope_key(wrap: Wrap) -> None:
     assert response.all(b"set-cookie") == [set_cookie(ADA)]
 
 
+class Holder:
+    """No ``Secret`` of Starlette's, though it has what tells one."""
+
+    _value = KEY
+
+
 # fmt: off
 REFUSED = [
     ({"session_cookie": "my session"}, ValueError,
@@ -198,6 +204,12 @@ REFUSED = [
      " asgi_signed_session key' and keep it outside the code.")),
     ({"secret_key": [KEY, OLD_KEY]}, TypeError,
      "secret_key is a list: pass the newest key alone, the older ones as fallbacks=[...]."),
+    ({"secret_key": KEY + "\ud800"}, ValueError,
+     "secret_key is text that UTF-8 can't encode; pass it as bytes."),
+    ({"secret_key": Holder()}, TypeError,
+     "secret_key is of type Holder: pass a str, bytes, or an itsdangerous.TimestampSigner."),
+    ({"secret_key": type("Secret", (), {})()}, TypeError,
+     "secret_key is of type Secret: pass a str, bytes, or an itsdangerous.TimestampSigner."),
     ({"fallbacks": OLD_KEY}, TypeError,
      "fallbacks must be a list of keys, not a str; write fallbacks=[old_key]."),
     ({"app": None}, TypeError,
@@ -651,7 +663,7 @@ def test_same_site_is_taken_in_any_case_and_written_as_starlette_does(wrap: Wrap
     assert line.rpartition(b"; ")[2] == b"samesite=" + same_site.lower().encode()
 
 
-@pytest.mark.parametrize("key", [KEY + "\n", " " + KEY, KEY.encode() + b"\r\n", "\t" + KEY])
+@pytest.mark.parametrize("key", [KEY + "\n", "é" + KEY + "\n", " " + KEY, KEY.encode() + b"\r\n", "\t" + KEY])
 def test_a_key_with_white_space_around_it_is_taken_with_a_warning(key: str | bytes) -> None:
     with pytest.warns(UserWarning, match="white space") as warned:
         SessionMiddleware(visit, KEY, fallbacks=[key])
