@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session.payload import Dumps, make_json_dumps
+from asgi_signed_session.payload import Codec, Dumps, make_json_dumps
 
 TEXT = {"b": [], "a": {"é🍵": '"\\/\b\n\0\u2028'}}
 # fmt: off
@@ -47,3 +47,10 @@ def test_a_cycle_ends(dumps: Dumps) -> None:
 
     with pytest.raises(RecursionError):
         dumps(cycle)
+
+
+@pytest.mark.parametrize(
+    ("payload", "content"), [(b"{}", {"a": None}), (b'{"a":null}', {}), (None, {"a": None}), (b'{"a":null}', {"a": 0})]
+)
+def test_a_key_without_a_value_is_no_key_that_is_absent(payload: bytes | None, content: dict[str, Any]) -> None:
+    assert Codec().find_changes(payload, content) == ["a"]

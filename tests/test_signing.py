@@ -480,10 +480,14 @@ def test_the_error_says_what_is_wrong_with_a_payload(payload: bytes, message: st
     assert str(caught.value) == message
 
 
-def test_the_error_says_that_a_payload_is_no_base64() -> None:
+@pytest.mark.parametrize(
+    ("encoded", "message"),
+    [(b"e", "The payload is not base64."), (b"e30=@example.com", "The payload is not base64 alone.")],
+)
+def test_the_error_says_that_a_payload_is_no_base64(encoded: bytes, message: str) -> None:
     with pytest.raises(BadData) as caught:
-        SessionSigner(KEY).loads(make_signer().sign(b"e"))
-    assert str(caught.value) == "The payload is not base64."
+        SessionSigner(KEY).loads(make_signer().sign(encoded))
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(("payload", "message"), [(b"{}{}", "More than one JSON value."), (b" ", "No JSON value.")])
