@@ -18,6 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asgi_signed_session import Session, SessionMiddleware
+from asgi_signed_session import turns as turns_module
 from asgi_signed_session.store_keeper import StoreKeeper
 from asgi_signed_session.turns import Turns
 
@@ -428,3 +429,24 @@ def test_the_start_of_a_response_waits_for_a_task_that_saves_and_saves_the_rest(
 
     assert visitor.get().start["status"] == 200
     assert list(store.sessions.values()) == [{"list": [1, 2]}]
+
+
+def test_a_turn_that_another_thread_gives_back_at_the_worst_moment_is_taken(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = Turns()
+    turns.take_now()
+    make_event = turns_module._make_event
+
+    def give_back_first() -> Any:
+        turns.give_back()
+        return make_event()
+
+    monkeypatch.setattr(turns_module, "_make_event", give_back_first)
+
+    async def take() -> None:
+        with anyio.fail_after(60):
+            await turns.take()
+
+    run(take)
+    assert turns.take_now() is False
