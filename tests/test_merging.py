@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import marshal
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -195,3 +196,27 @@ def test_a_merge_changes_nothing_that_it_was_given_and_makes_up_nothing(base: An
 )
 def test_what_one_request_has_added(base: Any, ours: Any, added: Any) -> None:
     assert find_added(base, ours) == added
+
+
+def test_a_change_deep_inside_is_compared_in_time_that_grows_with_the_size_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Written anew for each level, a session of 50 kB that is 900 deep took 1.4 seconds."""
+
+    def nest(leaf: Any) -> Any:
+        for _ in range(400):
+            leaf = {"k": leaf}
+        return {"a": leaf}
+
+    size, written = 10_000, []
+
+    def dumps(*arguments: Any) -> bytes:
+        written.append(real(*arguments))
+        return written[-1]
+
+    base, ours, theirs = (nest(["x" * size, number]) for number in range(3))
+    real = marshal.dumps
+    monkeypatch.setattr(marshal, "dumps", dumps)
+
+    assert merge(base, ours, theirs) == (ours, ["a"])
+    assert sum(map(len, written)) < 20 * 10 * size  # for each of the 20 levels that are merged, some ten times

@@ -110,21 +110,30 @@ def begins_with(values: list[Any], first: list[Any]) -> bool:
 def is_same(one: Any, other: Any) -> bool:
     """Whether two values are the same in every part: 1 is neither 1.0 nor ``True``."""
     try:
-        return one is other or (type(one) is type(other) and _is_same(one, other))
+        return type(one) is type(other) and (_is_written_alike(one, other) or _is_same(one, other))
     except RecursionError:
         return False
 
 
-def _is_same(one: Any, other: Any) -> bool:
+def _is_written_alike(one: Any, other: Any) -> bool:
+    """Whether they are the same for ``marshal``, in a fifth of the time; two dicts of another order are not."""
+    if one is other:
+        return True
     with suppress(ValueError):  # raised where something in it is nothing that JSON has: from a serializer of the user's
-        if marshal.dumps(one, 2) == marshal.dumps(other, 2):
-            return True
-        if type(one) in _PLAIN:
-            return False
+        return marshal.dumps(one, 2) == marshal.dumps(other, 2)
+    return False
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    # Part by part, and marshal for the smallest alone: at each level it would take the square of the time.
+    if type(one) is not type(other):
+        return False
     if type(one) is dict:
-        return one.keys() == other.keys() and all(is_same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
     if type(one) in (list, tuple):
-        return len(one) == len(other) and all(map(is_same, one, other))
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if one is other or type(one) in _PLAIN:
+        return _is_written_alike(one, other)
     try:
         return (bool(one == other) and _spell(one) == _spell(other)) or pickle.dumps(one) == pickle.dumps(other)
     except Exception:  # whatever a user's object raises
