@@ -1091,7 +1091,7 @@ class Borrowed:
 
 class Bound:
     dumps = staticmethod(pickle.dumps)
-    loads = partial(pickle.loads, fix_imports=False)
+    loads = staticmethod(partial(pickle.loads, fix_imports=False))
 
 
 dill: Any = pickle  # which is installed
