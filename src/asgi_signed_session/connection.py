@@ -377,6 +377,7 @@ class StoredConnection(Connection):
     headers: Any
     turns: Turns  # of its tasks
     unanswered: Unanswered
+    first_message: Message | None
     phase: Phase
     session: Session
 

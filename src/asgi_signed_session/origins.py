@@ -6,12 +6,13 @@ As Go's ``http.CrossOriginProtection`` and the resource isolation policy of Fetc
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from .cookies import Header
+from .ids import Id
 from .messages import Scope
-from .record import REJECTED, Record
+from .record import REJECTED, Record, Rejection
 from .session import Keeper
 from .wording import name_of
 
@@ -36,9 +37,9 @@ class OriginGuard:
 
     def __init__(self, keeper: Keeper, trusted: Iterable[str]) -> None:
         self.max_age: int | None = keeper.max_age
-        self.find_end = keeper.find_end
-        self.make_id = keeper.make_id
-        self.report_rejected = keeper.report_rejected
+        self.find_end: Callable[[Record], int | None] = keeper.find_end
+        self.make_id: Callable[[], Id | None] = keeper.make_id
+        self.report_rejected: Callable[[Rejection], None] = keeper.report_rejected
         self._open = keeper.open
         self.trusted: frozenset[bytes | None] = _read_origins(trusted)
 
