@@ -9,7 +9,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -17,20 +17,15 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from asgi_signed_session import SessionMiddleware
-from asgi_signed_session.stores import KeyValueStore, SQLiteStore, Store
+from asgi_signed_session.stores import KeyValueStore, Store
 from benchmarks.asgi import Message, Receive, Scope, Send, receive
 from benchmarks.scenarios import KEY
-from tests.daemons import has_redis, redis
+from benchmarks.stored import ours_in_sqlite
+from tests.daemons import has_redis, redis, start_together
 
 CHANGES = 200  # of each process
 PROCESSES = (2, 4)
 ROUNDS = 11
-
-
-@asynccontextmanager
-async def in_sqlite(path: str) -> AsyncGenerator[Store]:
-    with closing(SQLiteStore(path)) as store:
-        yield store
 
 
 @asynccontextmanager
@@ -52,7 +47,7 @@ async def in_redis(url: str) -> AsyncGenerator[Store]:
 
 SQLITE, DISK, REDIS = "SQLiteStore", "py-key-value on disk", "py-key-value in Redis"
 OPEN: dict[str, Callable[[str], AbstractAsyncContextManager[Store]]] = {
-    SQLITE: in_sqlite,
+    SQLITE: ours_in_sqlite,
     DISK: on_disk,
     REDIS: in_redis,
 }
@@ -97,13 +92,7 @@ def count_lost(place: str, url: str, count: int, changes: int = CHANGES) -> int:
         subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for number in range(count)
     ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    start_together(processes)
     for process in processes:
         process.communicate()
         assert process.returncode == 0

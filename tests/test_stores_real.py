@@ -315,18 +315,24 @@ def visiting(server: Server, path: str, cookie: str | None) -> Generator[None]:
     server.wait_for(f"({path} is given up)")
 
 
+@contextmanager
+def hanging(own_redis: Redis, server: Server) -> Generator[None]:
+    """Redis hangs meanwhile, and goes on once the server has no task left of what it was asked."""
+    tasks = ask(server, "/tasks")
+    own_redis.signal(signal.SIGSTOP)
+    yield
+    wait_until(lambda: ask(server, "/tasks") == tasks)
+    own_redis.signal(signal.SIGCONT)
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_who_goes_away_while_redis_hangs_leaves_no_task_and_the_next_request_works(
     guarded: Server, own_redis: Redis, is_known: bool
 ) -> None:
     with browse(guarded) as client:
         before = int(client.get("/").text) if is_known else 0
-        tasks = ask(guarded, "/tasks")
-        own_redis.signal(signal.SIGSTOP)
-        with visiting(guarded, "/away", client.cookies.get("session")):
+        with hanging(own_redis, guarded), visiting(guarded, "/away", client.cookies.get("session")):
             guarded.wait_for("(/away has begun)")
-        wait_until(lambda: ask(guarded, "/tasks") == tasks)
-        own_redis.signal(signal.SIGCONT)
 
         assert [client.get("/").text for _ in range(2)] == [str(before + 1), str(before + 2)]
 
@@ -353,13 +359,10 @@ def test_an_app_whose_time_is_over_while_redis_hangs_sets_no_cookie_and_the_next
 ) -> None:
     with browse(guarded) as client:
         before = int(client.get("/").text) if is_known else 0
-        tasks = ask(guarded, "/tasks")
-        own_redis.signal(signal.SIGSTOP)
-        response = client.get("/in-time")
-        assert (response.status_code, response.text) == (503, "too late")
-        assert response.headers.get_list("set-cookie") == []
-        wait_until(lambda: ask(guarded, "/tasks") == tasks)
-        own_redis.signal(signal.SIGCONT)
+        with hanging(own_redis, guarded):
+            response = client.get("/in-time")
+            assert (response.status_code, response.text) == (503, "too late")
+            assert response.headers.get_list("set-cookie") == []
 
         assert [client.get("/").text for _ in range(2)] == [str(before + 1), str(before + 2)]
 

@@ -157,7 +157,7 @@ class Connection:
             if owed == "delete":
                 record, self.set_cookie = keeper.drop(wishes, record, self._is_secure())
             else:
-                record, self.set_cookie = keeper.keep(session, wishes, record, self._is_secure(), owed)
+                record, self.set_cookie = keeper.keep(session, wishes, record, self._is_secure())
         except Exception as error:
             session._give_up()
             self.set_cookie = None

@@ -10,7 +10,7 @@ import logging
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import CookieTooLargeError
@@ -21,7 +21,6 @@ from .signing import BadData, Keyring, rejection_of
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
-Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed anew; the cookie has gone out
 Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; None: none is needed
 
 
@@ -108,7 +107,7 @@ class CookieKeeper(BaseKeeper):
     def make_id(self) -> None:
         """``None``: the server knows of no session."""
 
-    def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool, _how: Occasion) -> Kept:
+    def keep(self, content: Mapping[str, Any], wishes: Wishes, record: Record, secure: bool) -> Kept:
         """Signs ``content``. Raises ``SessionError``."""
         if wishes is not NO_WISHES:
             record = wishes.apply_to(record)

@@ -44,7 +44,7 @@ class Lifetime:
 
     def judge(self, record: Record, now: int) -> Verdict:
         """What has become of the session in ``record`` by ``now``, in Unix seconds."""
-        if explain_end(record, now, self.max_age, self.lifetime) is not None:
+        if explain_end(record, now, self.max_age_of(record), self.lifetime) is not None:
             return "over"
         age = now - (record.signed_at or 0)
         own_max_age = record.metadata.get("max_age")
@@ -53,9 +53,19 @@ class Lifetime:
         # One with a shorter life of its own is signed anew at half of it.
         return "due" if age > min(self.refresh_after, own_max_age // 2) else "alive"
 
+    def max_age_of(self, record: Record) -> int | None:
+        """Seconds that the session in ``record`` lives after it was signed; an own ``None`` is of its cookie alone."""
+        own_max_age: int | None = record.metadata.get("max_age")
+        return self.max_age if own_max_age is None else own_max_age
+
+    def is_past(self, parts: int, record: Record, now: int) -> bool | None:
+        """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
+        max_age = self.max_age_of(record)
+        return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
+
     def find_end(self, record: Record) -> int | None:
         """When the session in ``record`` is over, in Unix seconds; ``None``: never, or it is in no cookie yet."""
-        max_age = record.metadata.get("max_age") or self.max_age
+        max_age = self.max_age_of(record)
         ends = [] if max_age is None or record.signed_at is None else [record.signed_at + max_age]
         if self.lifetime is not None and record.issued_at is not None:
             ends.append(record.issued_at + self.lifetime)
@@ -65,8 +75,6 @@ class Lifetime:
 def explain_end(record: Record, now: int, max_age: int | None, lifetime: int | None = None) -> str | None:
     """Why the session in ``record`` is over, or not yet signed, by ``now``; ``None`` where it is alive."""
     age = now - (record.signed_at or 0)
-    own_max_age = record.metadata.get("max_age")  # None: it has none, or its cookie ends with the browser
-    max_age = max_age if own_max_age is None else own_max_age
     if age < -CLOCK_SKEW:
         return f"Signed {-age} seconds in the future."
     if max_age is not None and age > max_age:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from .lifetime import explain_end
 from .payload import Codec, Serializer
-from .record import NO_METADATA
 from .signing import Keyring, SecretKey, SignatureExpired
 
 
@@ -50,8 +48,7 @@ class SessionSigner:
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
         record = self._codec.read_signed(*self._keyring.verify(value))
         ages = [age for age in (record.metadata.get("max_age"), max_age) if age is not None]
-        bare = replace(record, metadata=NO_METADATA)  # or its own max_age would go first
-        why_over = explain_end(bare, int(self._keyring.read_clock()), min(ages, default=None))
+        why_over = explain_end(record, int(self._keyring.read_clock()), min(ages, default=None))
         if why_over is not None:
             raise SignatureExpired(why_over)
         return record.content

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from .errors import SessionError
 from .ids import renew_id
 from .index import MAX_ENTRIES, MAX_TRIES, Entry, describe_refusal
-from .keepers import Kept, Occasion
+from .keepers import Kept
 from .payload import show_size
 from .record import DELETED, NO_METADATA, NO_WISHES, Metadata, Place, Record, Wishes
 from .reporting import report_left_behind, report_merged, report_too_many
@@ -20,6 +20,8 @@ from .sealing import Sealed
 from .signing import BadData
 from .store_reader import StoreReader, Unanswered, is_of_one_line, is_same_principal
 from .stores import Store
+
+Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed anew; the cookie has gone out
 
 # Of one connection, in an outage that it outlives: the first may have held as the store went, and the last as it came
 # back, so those between go.
@@ -191,7 +193,7 @@ class StoreKeeper(StoreReader):
         if record.due or wishes.max_age is not False or record.signed_at is None:
             needed = True
         else:
-            needed = self._is_past(_PROLONG_AFTER, record, now) is True
+            needed = self._lifetime.is_past(_PROLONG_AFTER, record, now) is True
         return needed and place.proof == place.id.proof  # or the browser has a newer one
 
     def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:

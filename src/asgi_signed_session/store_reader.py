@@ -90,8 +90,7 @@ class StoreReader(BaseKeeper):
                 except Exception as error:  # each store has errors of its own
                     if self._raises:
                         raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
+                    return _meet_failure(error)
                 found = self._open(stored, found)
             if found.rejected is None:
                 return found
@@ -109,8 +108,7 @@ class StoreReader(BaseKeeper):
                 except Exception as error:
                     if self._raises:
                         raise
-                    report_store_failed(error)
-                    return REJECTED["unavailable"]
+                    return _meet_failure(error)
                 found = self._open(stored, found)
             if found.rejected is None:
                 return found
@@ -177,14 +175,9 @@ class StoreReader(BaseKeeper):
         verdict = self._lifetime.judge(record, now)
         if verdict == "over" or (end is not None and now > end):
             return REJECTED["expired"]
-        due = lead.outdated or (verdict == "due" and self._is_past(2, record, now) is not False)
+        due = lead.outdated or (verdict == "due" and self._lifetime.is_past(2, record, now) is not False)
         place = Place(lead.id, proof, end, stored, payload)
         return Record(record.content, record.metadata, payload, lead.signed_at, record.issued_at, due, None, place)
-
-    def _is_past(self, parts: int, record: Record, now: int) -> bool | None:
-        """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
-        max_age: int | None = record.metadata.get("max_age") or self.max_age
-        return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
 
     def open(self, source: Any) -> Record:
         """What was found already, or what the store answers at once to the headers."""
@@ -205,6 +198,12 @@ class StoreReader(BaseKeeper):
         """What is in a payload, ``without`` what has ended."""
         content = self.codec.read(payload, 0, outdated=False).content if payload else {}
         return content if without is None else find_added(self._read(without, None), content)
+
+
+def _meet_failure(error: Exception) -> Record:
+    """What a visitor finds while the store can't be read."""
+    report_store_failed(error)
+    return REJECTED["unavailable"]
 
 
 def _choose(first: Rejection | None, rejection: Rejection) -> Rejection:

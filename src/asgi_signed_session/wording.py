@@ -18,6 +18,11 @@ def name_of(kind: type) -> str:
     return printable(kind.__name__)
 
 
+def describe(given: object) -> str:
+    """What was given where something else belongs; not what it holds: a URL may have a password in it."""
+    return f"the class {name_of(given)}" if isinstance(given, type) else f"a {name_of(type(given))}"
+
+
 def show_key(key: object) -> str:
     """A key of a session, as Python writes it; a subclass of ``str`` may have a ``repr`` of its own."""
     return str.__repr__(key) if isinstance(key, str) else printable(repr(key))

@@ -22,6 +22,7 @@ import time_machine
 
 from asgi_signed_session.stores import SQLiteStore, sqlite
 
+from ..daemons import start_together
 from . import NEW, OLD, OTHER, make_key, make_record
 
 KEY = make_key()
@@ -324,13 +325,7 @@ asyncio.run(count(sys.argv[1], sys.argv[2], int(sys.argv[3])))
 
 def test_nothing_is_lost_when_several_processes_begin_a_file_and_swap_one_record(make: Make, path: Path) -> None:
     processes = [run_python(COUNT, path, KEY, 100) for _ in range(4)]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
+    start_together(processes)
 
     said = [process.communicate(timeout=60)[1] for process in processes]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final
 
-from ..wording import name_of
+from ..wording import describe
 from .store import MAC
 
 # For a migration, in place of create_table(). An order by "C" outlives updates of the system.
@@ -125,9 +125,8 @@ def _find_way(pool: Any) -> Any:
             return _ask_asyncpg
         if callable(getattr(pool, "connection", None)) and inspect.iscoroutinefunction(getattr(pool, "getconn", None)):
             return _ask_psycopg
-    kind = f"the class {name_of(pool)}" if isinstance(pool, type) else f"a {name_of(type(pool))}"
     raise TypeError(
-        f"PostgresStore takes an asyncpg.Pool or a psycopg_pool.AsyncConnectionPool, not {kind};"
+        f"PostgresStore takes an asyncpg.Pool or a psycopg_pool.AsyncConnectionPool, not {describe(pool)};"
         " write PostgresStore(await asyncpg.create_pool(url))."
     )
 

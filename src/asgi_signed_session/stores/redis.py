@@ -8,7 +8,7 @@ from hashlib import sha1
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from ..wording import name_of
+from ..wording import describe
 from .store import MAC
 
 _SWAP: Final = """\
@@ -34,10 +34,9 @@ class RedisStore:
 
     def __init__(self, client: Any, prefix: str = "session:", *, max_connections: int = 50) -> None:
         if not isinstance(client, str) and not _is_client(client):
-            kind = f"the class {name_of(client)}" if isinstance(client, type) else f"a {name_of(type(client))}"
             raise TypeError(
-                f"RedisStore takes a URL or a client of redis.asyncio, not {kind} of {type(client).__module__};"
-                " write RedisStore('redis://127.0.0.1:6379')."
+                "RedisStore takes a URL or a client of redis.asyncio, not"
+                f" {describe(client)} of {type(client).__module__}; write RedisStore('redis://127.0.0.1:6379')."
             )
         if not isinstance(prefix, str):
             raise TypeError(f"prefix={prefix!r} must be a str.")

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.mysql import MEDIUMBLOB
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..wording import name_of
+from ..wording import describe
 from .postgres import SWEEP_EACH, split_name
 from .store import MAC
 
@@ -36,7 +36,7 @@ class SQLAlchemyStore:
     def __init__(self, engine: AsyncEngine, table: str = "sessions") -> None:
         if not isinstance(engine, AsyncEngine):
             raise TypeError(
-                f"SQLAlchemyStore takes an AsyncEngine, not {_describe(engine)};"
+                f"SQLAlchemyStore takes an AsyncEngine, not {describe(engine)};"
                 " write SQLAlchemyStore(create_async_engine('mysql+asyncmy://...'))."
             )
         schema, name = split_name(table)
@@ -139,7 +139,3 @@ class SQLAlchemyStore:
 def _is_conflict(error: DBAPIError) -> bool:
     codes = {getattr(error.orig, "sqlstate", None), *getattr(error.orig, "args", ())[:1]}
     return not codes.isdisjoint(_CONFLICTS)
-
-
-def _describe(given: object) -> str:
-    return f"the class {name_of(given)}" if isinstance(given, type) else f"a {name_of(type(given))}"
