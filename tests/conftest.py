@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import time_machine
 
@@ -17,6 +18,11 @@ KEY = "a key of more than sixteen bytes"
 NOW = 1_800_000_000  # Unix seconds
 
 Wrap = Callable[..., Browser]
+
+# The same examples each time, or a change could fail by what it didn't touch. New ones: --hypothesis-profile=random.
+hypothesis.settings.register_profile("steady", derandomize=True)
+hypothesis.settings.register_profile("random", print_blob=True)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

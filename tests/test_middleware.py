@@ -17,6 +17,7 @@ from asgi_signed_session import Session, SessionMiddleware
 from .apps import app_that, clear_twice, deny, visit
 from .browser import Browser
 from .conftest import KEY, Wrap
+from .records import Records
 from .wire import DELETED, cookie, read_payload, set_cookie, sign, sign_payload
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -781,6 +782,22 @@ def test_a_replacement_is_saved_as_it_is_when_the_response_starts(wrap: Wrap) ->
         (b"set-cookie", set_cookie({"user": "ada", "cart": ["tea"]})),
         (b"cache-control", NO_CACHE),
     ]
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
+def test_the_keys_of_a_replacement_keep_their_order(wrap: Wrap, make_store: Any) -> None:
+    def act(scope: Any) -> Any:
+        if scope["path"] == "/login":
+            log_in(scope)
+        elif scope["path"] == "/replace":
+            scope["session"] = {"seen": 1, **scope["session"]}
+        return list(scope["session"])
+
+    browser = wrap(app_that(act), store=make_store())
+    browser.get("/login")
+    browser.get("/replace")
+
+    assert browser.get("/").json() == ["seen", "user"]
 
 
 def test_a_replacement_stays_in_the_scope_for_who_looks_from_outside(run: Any) -> None:

@@ -291,11 +291,11 @@ class Connection:
         if same and (content or is_nothing):
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
-        if content.keys() >= session.keys() and all(content[key] is session[key] for key in session) and session:
-            if self.phase != "started":
-                session.regenerate()  # it may be how the app signs in
-        elif content and self.phase == "started":
-            for key in session.keys() - content.keys():
+        has_all = bool(session) and all(key in content and content[key] is session[key] for key in session)
+        if has_all and self.phase != "started":
+            session.regenerate()  # it may be how the app signs in
+        if has_all or (content and self.phase == "started"):
+            for key in [*session]:  # those that stay, too: the order is the replacement's
                 del session[key]
         else:
             session.clear()
