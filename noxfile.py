@@ -113,7 +113,8 @@ def others(session: nox.Session) -> None:
     session.install("--editable", ".", *TEST, *OTHERS)
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/others", *session.posargs)
     session.install("starlette==0.46.2")
-    session.run("python", "-m", "pytest", "tests/test_other_middlewares.py", *session.posargs)
+    files = ("tests/test_compatibility.py", "tests/test_other_middlewares.py")
+    session.run("python", "-m", "pytest", *files, *session.posargs)
 
 
 @nox.session

@@ -235,6 +235,9 @@ CAUSES: dict[str, Callable[[], object]] = {
     "fallback without time": build(fallbacks=[Signer(KEY)]),
     "session.max_age as text": lambda: setattr(Session(), "max_age", "60"),
     "session.max_age of zero": lambda: setattr(Session(), "max_age", 0),
+    "max_age that is set on a middleware": lambda: setattr(SessionMiddleware(visit, KEY), "max_age", 60),
+    "max_age of a subclass": lambda: type("Mine", (SessionMiddleware,), {"max_age": 60}),
+    "signer where there is a store": lambda: SessionMiddleware(visit, KEY, store=Records()).signer,
 }
 
 

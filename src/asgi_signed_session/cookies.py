@@ -59,6 +59,12 @@ def _pattern_of(name: bytes) -> re.Pattern[bytes]:
     return re.compile(re.escape(name) + rb"[ \t]*=([^;]*)")
 
 
+def is_within(host: str, domain: str) -> bool:
+    """Whether a browser takes a cookie with this ``domain`` from ``host``, a name without a port."""
+    host, domain = host.lower(), domain.lower().removeprefix(".")
+    return host == domain or host.endswith("." + domain)
+
+
 class SetCookie:
     """Makes the ``Set-Cookie`` values of one cookie.
 
@@ -84,11 +90,17 @@ class SetCookie:
         _check_secure(https_only, same_site, partitioned)
         _check_prefix(name, path, https_only, domain)
         flags = f"; httponly; samesite={same_site}"
-        rest = (f"; domain={domain}" if domain is not None else "") + ("; partitioned" if partitioned else "")
+        of_domain = f"; domain={domain}" if domain is not None else ""
+        end = "; partitioned" if partitioned else ""
         self.name: bytes = name.encode("ascii")
+        self.path: str = path
+        self.domain: str | None = domain
         self._start = self.name + b"="
         self._path = f"; path={path}".encode("ascii")
-        self._flags = {False: (flags + rest).encode("ascii"), True: f"{flags}; secure{rest}".encode("ascii")}
+        flags_of = {False: flags, True: f"{flags}; secure"}
+        self._flags = {secure: f"{start}{of_domain}{end}".encode("ascii") for secure, start in flags_of.items()}
+        self._flags_of_host = {secure: f"{start}{end}".encode("ascii") for secure, start in flags_of.items()}
+        self.security_flags: str = self._flags[https_only is True].decode("ascii").removeprefix("; ")
         self._attributes = lru_cache(maxsize=64)(self._make_attributes)
 
     def _make_attributes(self, max_age: int | None, secure: bool) -> bytes:
@@ -102,6 +114,10 @@ class SetCookie:
     def delete(self, secure: bool) -> bytes:
         """The value that deletes the cookie: a browser matches it by name, domain and path."""
         return self._start + b"null" + self._path + _LONG_AGO + self._flags[secure]
+
+    def delete_of_host(self, secure: bool) -> bytes:
+        """The value that deletes the cookie which this host alone has, of a time before there was a ``domain``."""
+        return self._start + b"null" + self._path + _LONG_AGO + self._flags_of_host[secure]
 
 
 def check_cookie_name(name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from asgiref.typing import ASGI3Application
 
+from .compatibility import Shown, StarlettesAttributes
 from .connection import ABSENT, Connection, Parts, StoredConnection, find_open, find_owner
 from .cookies import SameSite, SetCookie
 from .keepers import CookieKeeper
@@ -28,7 +29,7 @@ App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 _TYPES = ("http", "websocket")  # a session even where their scopes have no headers
 
 
-class SessionMiddleware:
+class SessionMiddleware(StarlettesAttributes):
     """Gives ``app`` a signed session as ``scope["session"]``, on every connection that has headers.
 
     The options up to ``partitioned`` are those of Starlette's middleware. ``max_age``, ``refresh_after`` and
@@ -68,12 +69,12 @@ class SessionMiddleware:
             raise TypeError(f"app must be an ASGI app, not a {kind}; write SessionMiddleware(app, secret_key).")
         ends = Lifetime(max_age, refresh_after, lifetime)
         cookie = SetCookie(session_cookie, path, same_site, https_only, domain, partitioned)
-        keeping = cookie, Keyring(secret_key, session_cookie, fallbacks), Codec(serializer), ends
+        keyring = Keyring(secret_key, session_cookie, fallbacks)
+        keeping = cookie, keyring, Codec(serializer), ends
         use = StoreOptions(autoload, on_store_error, max_size).check()
         keeper = CookieKeeper(*keeping) if store is None else StoreKeeper(check_store(store), use, *keeping)
         self.app: Callable[[Any, Any, Any], Awaitable[None]] = app
-        self.session_cookie = session_cookie
-        self.scope_key = scope_key
+        self._shown = Shown(scope_key, cookie, keyring, ends, signs_json=store is None and serializer is json)
         self._parts = Parts(scope_key, keeper, https_only, trusted_origins)
         self._make_connection: Any = Connection if store is None else StoredConnection
 

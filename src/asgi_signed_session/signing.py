@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from binascii import a2b_base64, b2a_base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from hmac import compare_digest, digest
@@ -91,6 +91,26 @@ class PreparedSigner(TimestampSigner):
         return None
 
 
+class CombinedSigner(TimestampSigner):
+    """Signs as the first of ``signers`` does, and reads what any of them has signed."""
+
+    def __init__(self, signers: Sequence[TimestampSigner]) -> None:
+        first = signers[0]
+        super().__init__(
+            first.secret_keys, first.salt, first.sep, first.key_derivation, first.digest_method, first.algorithm
+        )
+        self._signers = signers
+
+    def sign(self, value: str | bytes) -> bytes:
+        return self._signers[0].sign(value)
+
+    def unsign(self, signed_value: str | bytes, max_age: int | None = None, return_timestamp: Any = False) -> Any:
+        for older in self._signers[1:]:
+            with suppress(BadSignature):
+                return older.unsign(signed_value, max_age, return_timestamp)
+        return self._signers[0].unsign(signed_value, max_age, return_timestamp)
+
+
 def _encode_urlsafe(value: bytes) -> bytes:
     return b2a_base64(value, newline=False).rstrip(b"=").translate(_TO_URLSAFE)
 
@@ -137,6 +157,11 @@ class Keyring:
         self._find_signed = _find_with(signer)
         self._find_signed_before = [(_find_with(signer), not isinstance(signer, PreparedSigner)) for signer in older]
         self._signers = [signer, *older]
+
+    @property
+    def signer(self) -> TimestampSigner:
+        """Signs what this signs, and reads what this reads."""
+        return CombinedSigner(self._signers) if len(self._signers) > 1 else self._signers[0]
 
     def verify(self, value: bytes) -> Verified:
         """What was signed, when in Unix seconds, whether with a fallback, whether a foreign one.

@@ -18,6 +18,7 @@ from quart import Quart
 from starlette.applications import Starlette
 from starlette.datastructures import Secret
 from starlette.middleware import Middleware
+from starlette.middleware.sessions import SessionMiddleware as StarlettesMiddleware
 from starlette.types import ASGIApp
 from typing_extensions import assert_type
 
@@ -63,6 +64,22 @@ apps = [
 as_asgiref: ASGI3Application = apps[0]
 as_starlette: ASGIApp = apps[0]
 starlette.mount("/", apps[0])
+
+# What it was made with.
+assert_type(apps[0].signer, TimestampSigner)
+assert_type(apps[0].session_cookie, str)
+assert_type(apps[0].scope_key, str)
+assert_type(apps[0].max_age, "int | None")
+assert_type(apps[0].path, str)
+assert_type(apps[0].security_flags, str)
+SessionSigner(apps[0].signer)
+apps[0].app = typed
+
+
+class OfBoth(SessionMiddleware, StarlettesMiddleware): ...
+
+
+starlette.add_middleware(OfBoth, secret_key=KEY)
 
 # As middleware of a framework.
 starlette.add_middleware(SessionMiddleware, secret_key=KEY)
@@ -171,6 +188,9 @@ SessionMiddleware(raw, KEY, store=RedisStore)  # type: ignore[arg-type]  # pyrig
 SessionMiddleware(raw, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, [KEY])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+apps[0].max_age = 60  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+apps[0].signer = TimestampSigner(KEY)  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+apps[0].security_flags += "; partitioned"  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 SessionMiddleware(lambda scope: raw, KEY)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 SessionMiddleware(raw, KEY, "sid", 60, "/", "lax", None, None, False, [KEY])  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 starlette.add_middleware(SessionMiddleware, secret_key=KEY, max_ages=60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
