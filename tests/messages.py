@@ -437,6 +437,16 @@ def fail_to_renew() -> None:
     browser.get("/whoami")
 
 
+def read_cookie(value: str) -> None:
+    Browser(SessionMiddleware(visit, KEY), cookies={"session": value}).get("/whoami")
+
+
+def change_after_the_end() -> None:
+    kept: list[Any] = []
+    Browser(SessionMiddleware(app_that(lambda scope: kept.append(scope["session"])), KEY)).get()
+    kept[0]["tea"] = VALUE
+
+
 def load_too_late() -> None:
     sessions: list[Session] = []
     app = app_that(lambda scope: sessions.append(scope["session"]))
@@ -512,6 +522,16 @@ CAUSES.update(
             SessionMiddleware(SessionMiddleware(visit, KEY, max_age=60), KEY)
         ).get(),
         "load after the connection has ended": load_too_late,
+        "change after the connection has ended": change_after_the_end,
+        "cookie of another worker's key": lambda: read_cookie(sign({"tea": VALUE}, "another key of 16 bytes or more")),
+        "cookie of other software": lambda: read_cookie(TimestampSigner(KEY).sign(VALUE).decode()),
+        "cookie that the app sets by itself": lambda: Browser(
+            SessionMiddleware(app_that(put(VALUE), [(b"set-cookie", b"session=1")]), KEY)
+        ).get(),
+        "domain of another host": lambda: Browser(
+            SessionMiddleware(app_that(put(VALUE)), KEY, domain="shop.test")
+        ).get(),
+        "prolong that is no bool": lambda: setattr(Session(), "prolong", None),
         "renewal that the store fails at": fail_to_renew,
         "session first read in a public stream": lambda: Browser(
             SessionMiddleware(app_that(nothing, [(b"cache-control", b"public")], late=lambda s: len(s["session"])), KEY)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
+import time_machine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -231,12 +232,12 @@ def test_a_hostile_megabyte_is_rejected_or_not_ours_in_no_time(shape: str) -> No
     assert [(content, rejected is None) for content, rejected in answers] == [({}, not candidates)] * 3
 
 
-def test_the_first_duplicate_that_verifies_wins() -> None:
+def test_duplicates_are_found_in_all_headers_in_quotes_and_after_what_is_not_signed() -> None:
     first, second = signed({"n": 1}), signed({"n": 2})
 
     headers = cookie(b"session=; session=forged") + cookie(b'session="%b"; session=%b' % (first, second))
 
-    assert read(headers) == [{"n": 1}, None]
+    assert read(headers, path="/shop") == [{"n": 1}, None]
 
 
 def test_no_more_than_eight_candidates_are_tried() -> None:
@@ -356,7 +357,8 @@ def test_any_bytes_give_a_session_or_an_empty_one_that_says_why(
 ) -> None:
     value = alter(signed({"n": 1}), altered) + tail
 
-    content, rejected = read(cookie(b"session=" + value))
+    with time_machine.travel(time.time() + 61):  # so that it isn't taken for another worker's
+        content, rejected = read(cookie(b"session=" + value))
 
     assert (content, rejected) in [({"n": 1}, None), ({}, "bad-signature")]
     assert records.above_debug == []
@@ -516,7 +518,7 @@ VARYING = [
 
 @pytest.mark.parametrize(("headers", "expected"), VARYING)
 def test_vary_is_merged_once(headers: Headers, expected: Headers) -> None:
-    assert add_session_headers(headers, None) == expected
+    assert add_session_headers(headers) == expected
 
 
 # fmt: off
@@ -536,4 +538,4 @@ CACHED = [
 def test_a_set_cookie_is_kept_out_of_shared_caches_where_the_app_does_not_do_so_itself(
     headers: Headers, expected: Headers
 ) -> None:
-    assert add_session_headers(headers, SET[1]) == expected
+    assert add_session_headers(headers, [SET[1]]) == expected

@@ -268,7 +268,7 @@ def look_at_both(scope: Any) -> Any:
     [
         (["junk", "own"], [ADA, None]),
         (["unknown", "own"], [ADA, None]),
-        (["junk", "unknown"], [{}, "bad-signature"]),
+        (["junk", "unknown"], [{}, "expired"]),  # it was signed, and says more
         (["unknown", "junk"], [{}, "expired"]),
         (["junk", "before"], [{}, "superseded"]),
         (["before", "junk"], [{}, "superseded"]),

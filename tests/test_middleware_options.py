@@ -755,3 +755,77 @@ def test_a_session_of_nobody_one_made_by_hand_and_one_of_another_site_have_no_en
     browser.post(headers=[cookie({"user": "ada"})])
 
     assert seen == [None, None, None, NOW + 14 * 86400]
+
+
+# A request that doesn't prolong the session
+
+
+def poll(scope: Any) -> Any:
+    session = scope["session"]
+    session.prolong = scope["path"] != "/poll"
+    if scope["path"] == "/login":
+        session["user"] = "ada"
+    elif scope["path"] == "/change":
+        session.prolong = False
+        session["n"] = 1
+    return [dict(session), session.prolong]
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, Records, MemoryStore], ids=["cookie", "store", "store at once"])
+def test_a_page_that_polls_keeps_no_session_alive(wrap: Wrap, clock: Any, make_store: Any) -> None:
+    browser = wrap(app_that(poll), store=make_store(), max_age=100, refresh_after=60)
+    browser.get("/login")
+    clock.shift(61)
+
+    assert browser.get("/poll").all(b"set-cookie") == []
+    assert len(browser.get("/read").all(b"set-cookie")) == 1
+    for _ in range(2):
+        clock.shift(51)
+        assert browser.get("/poll").all(b"set-cookie") == []
+    assert browser.get("/read").json() == [{}, True]
+
+
+@pytest.mark.parametrize("make_store", [Records, MemoryStore])
+def test_in_a_store_a_change_that_is_not_to_prolong_the_session_does_not(
+    wrap: Wrap, clock: Any, make_store: Any
+) -> None:
+    browser = wrap(app_that(poll), store=make_store(), max_age=100)
+    browser.get("/login")
+    clock.shift(80)
+
+    assert browser.get("/change").all(b"set-cookie") == []
+    assert browser.get("/read").json() == [{"user": "ada", "n": 1}, True]
+    clock.shift(21)
+    assert browser.get("/read").json() == [{}, True]
+
+
+def test_without_a_store_a_change_is_saved_all_the_same(wrap: Wrap, clock: Any) -> None:
+    browser = wrap(app_that(poll), max_age=100)
+    browser.get("/login")
+    clock.shift(80)
+
+    assert browser.get("/change").all(b"set-cookie") == [
+        set_cookie({"user": "ada", "n": 1}, "path=/; Max-Age=100; httponly; samesite=lax")
+    ]
+
+
+def test_what_does_not_prolong_is_still_said_after_a_clear_and_a_save(wrap: Wrap) -> None:
+    seen: list[bool] = []
+
+    def act(scope: Any) -> None:
+        scope["session"].prolong = False
+        scope["session"].clear()
+        scope["session"]["n"] = 1
+        seen.append(scope["session"].prolong)
+
+    wrap(app_that(act, late=lambda scope: seen.append(scope["session"].prolong)), store=Records()).get()
+
+    assert seen == [False, False]
+
+
+def test_prolong_is_true_or_false() -> None:
+    session = Session()
+
+    assert session.prolong is True
+    with pytest.raises(TypeError, match=r"^session\.prolong is of type int; write session\.prolong = False\.$"):
+        session.prolong = 0  # type: ignore[assignment]

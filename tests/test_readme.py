@@ -80,10 +80,20 @@ def test_a_user_is_signed_out_elsewhere(names: dict[str, Any]) -> None:
     assert len(asyncio.run(Sessions(store, names["SECRET"]).of("42"))) == 1
 
 
-def test_the_websocket_app_sends_its_cookie_with_the_accept(names: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        ({}, [{"type": "websocket.close"}]),
+        ({"user_id": 42}, [{"type": "websocket.accept"}, {"type": "websocket.send", "text": "Hello 42"}]),
+    ],
+)
+def test_the_websocket_app_knows_who_is_signed_in(content: Any, messages: Any, names: dict[str, Any]) -> None:
     browser = Browser(SessionMiddleware(run(names, "def websocket_app")["websocket_app"], KEY))
+    browser.cookies["session"] = SessionSigner(KEY).dumps(content)
 
-    assert [name for name, _ in browser.websocket().headers] == [b"set-cookie"]
+    assert [{**message, "headers": []} for message in browser.websocket().messages] == [
+        {**message, "headers": []} for message in messages
+    ]
 
 
 def test_asgirefs_adapter_of_wsgi_apps_works_inside_and_warns_of_send() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from .cookies import Header
@@ -15,8 +15,10 @@ _NO_CACHE = (b"cache-control", b'no-cache="Set-Cookie"')
 _DIRECTIVE = re.compile(rb'([^\s,="]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]*))?')  # RFC 9111, 5.2
 
 
-def add_session_headers(headers: Iterable[Header], set_cookie: bytes | None, vary: Header = VARY) -> list[Header]:
-    """``headers``, ``set_cookie``, and what keeps a shared cache from giving one visitor's response to another."""
+def add_session_headers(
+    headers: Iterable[Header], set_cookies: Sequence[bytes] = (), vary: Header = VARY
+) -> list[Header]:
+    """``headers``, ``set_cookies``, and what keeps a shared cache from giving one visitor's response to another."""
     added = list(headers)
     names: list[bytes] = []
     for name, _ in added:  # a comprehension is a call before CPython 3.12: 0.4 µs more
@@ -25,8 +27,8 @@ def add_session_headers(headers: Iterable[Header], set_cookie: bytes | None, var
         _merge_vary(added, names, vary)
     else:
         added.append(vary)
-    if set_cookie is not None:
-        added.append((b"set-cookie", set_cookie))
+    if set_cookies:
+        added += [(b"set-cookie", set_cookie) for set_cookie in set_cookies]
         if b"cache-control" not in names:
             added.append(_NO_CACHE)
         elif lets_caches_share(added):

@@ -10,18 +10,21 @@ from typing import Any, Final, Literal
 from weakref import WeakSet
 
 from .caching import VARY, VARY_ON_ORIGIN, add_session_headers, lets_caches_share, show_cache_control, varies_on_cookie
+from .cookies import is_within
 from .decision import SAVING, Owed, decide
 from .errors import SessionError, SessionNotLoadedError
 from .keepers import CookieKeeper
-from .messages import START_OF, Message, Scope, Start, accept_takes_headers, is_end
+from .messages import START_OF, Message, Scope, Start, accept_takes_headers, find_host, is_end
 from .origins import OriginGuard, find_method
 from .payload import find_new_metadata
 from .record import DELETED, NOTHING, REJECTED, Record, Wishes
 from .reporting import (
     UnsavedEvent,
     report_not_renewed,
+    report_other_host,
     report_other_inside,
     report_other_outside,
+    report_own_cookie,
     report_read_late,
     report_refused,
     report_stands_back,
@@ -48,7 +51,10 @@ _NO_SESSION = (str, bytes, bytearray, int, float, complex, list, tuple, set, fro
 class Parts:
     """What all connections of one middleware share. Raises ``TypeError`` for a scope key that can't be one."""
 
-    __slots__ = ("__weakref__", "_compared", "guard", "https_only", "keeper", "marker", "opener", "scope_key")
+    __slots__ = (
+        *("__weakref__", "_compared", "cookie_start", "guard", "https_only", "keeper", "marker", "opener"),
+        "scope_key",
+    )
 
     def __init__(
         self,
@@ -62,6 +68,7 @@ class Parts:
         self.scope_key: str = scope_key
         self.marker: str = f"asgi_signed_session.{scope_key}"  # of the innermost connection that is open
         self.keeper: Any = keeper
+        self.cookie_start: bytes = keeper.session_cookie.encode("ascii") + b"="
         self.guard: OriginGuard | None = None if trusted_origins is None else OriginGuard(keeper, trusted_origins)
         self.opener: Keeper = self.guard or keeper
         self.https_only: bool | None = https_only
@@ -87,12 +94,13 @@ class Connection:
 
     # Assigned where it is opened, in SessionMiddleware: a call less, 0.1 µs.
     __slots__ = (
-        *("before", "first_message", "outer", "parts", "pass_on", "phase", "refused", "scope", "session"),
-        *("set_cookie", "unwrapped"),
+        *("before", "first_message", "headers", "outer", "parts", "pass_on", "phase", "refused", "scope"),
+        *("session", "set_cookie", "unwrapped"),
     )
 
     before: Any  # what stood under the scope key; ABSENT: nothing
     first_message: Message | None  # of those that went out before the session was touched
+    headers: Any  # as they came
     outer: tuple[Connection, ...]  # those around this one, the nearest first
     parts: Parts
     pass_on: Callable[[Any], Awaitable[None]]  # the server's send
@@ -134,7 +142,7 @@ class Connection:
             state == "changed" or (state == "lent" and session._is_changed()),
             not session and session._is_over(),
             record.payload is not None,
-            record.due,
+            record.due and session._wishes.prolongs,
             start == "response" or accept_takes_headers(self.scope),
             record.rejected == "cross-site",
         )
@@ -143,12 +151,31 @@ class Connection:
         """A message like ``message``, with what is owed to the session."""
         if owed == "nothing":
             return message
+        parts = self.parts
         headers = message.get("headers") or ()
+        if not isinstance(headers, (list, tuple)):
+            headers = list(headers)
+        for name, value in headers:
+            if name == b"set-cookie" and value.startswith(parts.cookie_start):
+                report_own_cookie(parts.keeper.session_cookie)
+        set_cookies: tuple[bytes, ...] = () if self.set_cookie is None else (self.set_cookie,)
+        if set_cookies and parts.keeper.domain is not None:
+            set_cookies = (*self._delete_twin(parts.keeper), *set_cookies)
         if start == "response":
-            vary = VARY if self.parts.guard is None else VARY_ON_ORIGIN
-            return {**message, "headers": add_session_headers(headers, self.set_cookie, vary)}
-        own = () if self.set_cookie is None else ((b"set-cookie", self.set_cookie),)
-        return {**message, "headers": [*headers, *own]}
+            vary = VARY if parts.guard is None else VARY_ON_ORIGIN
+            return {**message, "headers": add_session_headers(headers, set_cookies, vary)}
+        return {**message, "headers": [*headers, *((b"set-cookie", value) for value in set_cookies)]}
+
+    def _delete_twin(self, keeper: Any) -> tuple[bytes, ...]:
+        """What deletes the cookie of this host alone, where ``domain`` is set; warns where browsers don't take that.
+
+        It goes out first: to some clients both are one cookie where the host is the domain itself.
+        """
+        host = find_host(self.headers)
+        if host is not None and not is_within(host, keeper.domain):
+            report_other_host(keeper.session_cookie, keeper.domain, host)
+        twin: tuple[bytes, ...] = keeper.delete_twin(self.headers, self._is_secure())
+        return twin
 
     def _save(self, owed: Owed) -> None:
         session, keeper = self.session, self.parts.keeper
@@ -241,6 +268,7 @@ class Connection:
 
     def _leave(self) -> None:
         self.phase = "closed"
+        self.session._end()
         self._put_back()
         if self.before is not ABSENT:
             self.pass_on = getattr(self, "unwrapped", self.pass_on)  # which doesn't know this connection
@@ -372,20 +400,19 @@ def find_owner(around: tuple[Connection, ...], parts: Parts) -> Connection | Non
 class StoredConnection(Connection):
     """One connection whose session is kept in a store: reading and saving are awaited, and late changes saved."""
 
-    __slots__ = ("headers", "turns", "unanswered")
+    __slots__ = ("turns", "unanswered")
 
-    headers: Any
     turns: Turns  # of its tasks
     unanswered: Unanswered
     first_message: Message | None
     phase: Phase
     session: Session
 
-    async def serve(self, app: Any, headers: Any, receive: Any) -> None:
+    async def serve(self, app: Any, receive: Any) -> None:
         """Reads the session, calls ``app`` and saves what it has changed."""
         failed = True
         try:
-            await self._read(headers)
+            await self._read()
             await app(self.scope, receive, self.send)
             failed = False
         except GeneratorExit:  # closed rather than cancelled: nothing can be awaited any more
@@ -407,9 +434,9 @@ class StoredConnection(Connection):
                 raise
             self._report("The store failed to write them, and the app had failed before: see to the app's error first.")
 
-    async def _read(self, headers: Any) -> None:
-        keeper = self.parts.keeper
-        self.headers, self.turns, self.unanswered = headers, Turns(), {}
+    async def _read(self) -> None:
+        keeper, headers = self.parts.keeper, self.headers
+        self.turns, self.unanswered = Turns(), {}
         if keeper.reads_when_touched and keeper.autoload:
             self.session._belong_to(self)  # as the middleware has made it
             return
@@ -472,10 +499,6 @@ class StoredConnection(Connection):
         except BaseException:  # it may be tried again
             session.mark_modified()
             raise
-
-    def _leave(self) -> None:
-        super()._leave()
-        self.session._belong_to(None)
 
     def check_renewal(self) -> None:
         """Raises ``SessionError`` once the cookie has gone out: no browser would learn the new id."""

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import logging
 from binascii import b2a_base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, TypeAlias, TypeVar
 
 from .cookies import MAX_COOKIE, Header, SetCookie, find_cookies
 from .errors import CookieTooLargeError
 from .lifetime import Lifetime
 from .payload import Codec
-from .record import DELETED, NO_WISHES, REJECTED, Metadata, Record, Rejection, Wishes
-from .signing import BadData, Keyring, rejection_of
+from .record import DELETED, NO_WISHES, NOTHING, REJECTED, Metadata, Record, Rejection, Wishes
+from .reporting import report_foreign_cookie, report_other_key
+from .signing import BadData, BadPayload, Keyring, read_unverified, rejection_of
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
 Kept: TypeAlias = "tuple[Record, bytes | None]"  # and the Set-Cookie value; None: none is needed
+Found = TypeVar("Found", bound=Any)  # with a signed_at
+
+_JUST_NOW = 60  # seconds
 
 
 class BaseKeeper:
@@ -31,6 +37,7 @@ class BaseKeeper:
 
     def __init__(self, cookie: SetCookie, keyring: Keyring, codec: Codec, lifetime: Lifetime) -> None:
         self.session_cookie: str = cookie.name.decode("ascii")
+        self.domain: str | None = cookie.domain
         self.max_age: int | None = lifetime.max_age
         self.codec = codec
         self._cookie = cookie
@@ -42,6 +49,11 @@ class BaseKeeper:
         """Logs why the cookie that came isn't used."""
         extra = {"event": "session.rejected", "reason": reason}
         logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
+
+    def delete_twin(self, headers: Iterable[Header], secure: bool) -> tuple[bytes, ...]:
+        """What deletes the cookie of this host alone, where the browser has that one beside the one of ``domain``."""
+        has_two = self.domain is not None and len(find_cookies(headers, self._cookie.name)) > 1
+        return (self._cookie.delete_of_host(secure),) if has_two else ()
 
     def find_end(self, record: Record) -> int | None:
         """When the session is over that was read or saved as ``record``, in Unix seconds."""
@@ -58,6 +70,29 @@ class BaseKeeper:
             **{option: value == vars(other._lifetime)[option] for option, value in vars(self._lifetime).items()},
         }
         return [option for option, is_alike in alike.items() if not is_alike]
+
+    def _in_order(self, found: Sequence[Found]) -> Sequence[Found]:
+        """What was found by the cookies of a request, in the order in which it is to be tried.
+
+        With the path "/" that is the one signed last, and of one second the one that came last: the others are of a
+        time before ``domain`` was changed, and a browser sends what is older first. With another path it is the first:
+        a browser sends the longest path first.
+        """
+        if self._cookie.path != "/":
+            return found
+        verified = sorted((each for each in found if each.signed_at is not None), key=attrgetter("signed_at"))
+        return [*verified[::-1], *(each for each in found if each.signed_at is None)]
+
+    def _explain(self, error: BadData, cookie: bytes) -> Rejection:
+        """Why ``cookie`` can't be used; warns where it can only have been signed by another process that runs now."""
+        reason = rejection_of(error)
+        if reason == "bad-signature" and len(cookie) <= MAX_COOKIE:
+            with suppress(BadPayload):
+                _, signed_at = read_unverified(cookie)
+                if abs(int(self._keyring.read_clock()) - signed_at) <= _JUST_NOW:
+                    report = report_other_key if self._keyring.signs_alike(cookie) else report_foreign_cookie
+                    report(self.session_cookie)
+        return reason
 
     def _time(self, record: Record) -> tuple[Metadata, int | None, int | None, int | None]:
         """What travels beside the data, seconds until the browser drops the cookie, until the session ends; its start.
@@ -81,26 +116,29 @@ class CookieKeeper(BaseKeeper):
     """Keeps sessions whole in their cookies."""
 
     def find(self, headers: Iterable[Header]) -> Record:
-        """The first session in the cookies in ``headers`` that can be used."""
-        rejected: Rejection | None = None
-        for cookie in find_cookies(headers, self._cookie.name):
-            if len(cookie) > MAX_COOKIE:
-                rejected = rejected or "malformed"
-                continue
-            try:
-                record = self.codec.read_signed(*self._keyring.verify(cookie))
-            except BadData as error:
-                rejected = rejected or rejection_of(error)
-                continue
-            now = int(self._keyring.read_clock())
-            # Fast path, nearly every session: 0.4 -> 0.2 µs.
-            if not record.metadata and 0 <= now - (record.signed_at or 0) <= self._settled_until:
-                return record
-            verdict = self._lifetime.judge(record, now)
-            if verdict != "over":
-                return record if verdict == "alive" else replace(record, due=True)
-            rejected = rejected or "expired"
-        return REJECTED[rejected]
+        """The session in the first of the cookies in ``headers`` that can be used, in their order."""
+        cookies = find_cookies(headers, self._cookie.name)
+        if len(cookies) < 2:  # nearly always
+            return self._read(cookies[0]) if cookies else NOTHING
+        found = [self._read(cookie) for cookie in cookies]
+        return next((record for record in self._in_order(found) if record.rejected is None), found[0])
+
+    def _read(self, cookie: bytes) -> Record:
+        """The session in ``cookie``, or why it can't be used."""
+        if len(cookie) > MAX_COOKIE:
+            return REJECTED["malformed"]
+        try:
+            record = self.codec.read_signed(*self._keyring.verify(cookie))
+        except BadData as error:
+            return REJECTED[self._explain(error, cookie)]
+        now = int(self._keyring.read_clock())
+        # Fast path, nearly every session: 0.4 -> 0.2 µs.
+        if not record.metadata and 0 <= now - (record.signed_at or 0) <= self._settled_until:
+            return record
+        verdict = self._lifetime.judge(record, now)
+        if verdict == "over":
+            return REJECTED["expired"]
+        return record if verdict == "alive" else replace(record, due=True)
 
     open = find  # at the first touch
 

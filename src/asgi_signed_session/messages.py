@@ -57,3 +57,12 @@ def keep_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
         return headers
     kept = scope["headers"] = list(headers)
     return kept
+
+
+def find_host(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The name in the Host header, without the port; ``None`` where there is none."""
+    for name, value in headers:
+        if name.lower() == b"host":
+            host, _, port = value.decode("latin-1").rpartition(":")
+            return host if port.isdigit() else value.decode("latin-1")
+    return None

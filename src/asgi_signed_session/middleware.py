@@ -93,7 +93,7 @@ class SessionMiddleware(StarlettesAttributes):
             await owner.call_inside(outer, self.app, scope, receive, send)
             return
         connection = self._make_connection()
-        connection.parts, connection.scope, connection.pass_on = parts, scope, send
+        connection.parts, connection.scope, connection.headers, connection.pass_on = parts, scope, headers, send
         connection.phase, connection.outer, connection.before = "open", outer, ABSENT
         connection.first_message = connection.set_cookie = None
         if not is_alone:
@@ -102,7 +102,7 @@ class SessionMiddleware(StarlettesAttributes):
         session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
         scope[marker] = connection
         if connection.__class__ is StoredConnection:
-            await connection.serve(self.app, headers, receive)
+            await connection.serve(self.app, receive)
             return
         try:
             await self.app(scope, receive, connection.send)
@@ -114,6 +114,7 @@ class SessionMiddleware(StarlettesAttributes):
         is_well = state is None or (state == "read" and connection.first_message is None)
         if is_well and is_alone and scope.get(scope_key) is session:
             connection.phase = "closed"
+            session._end()
             scope.pop(marker, None)
         else:
             connection.close(failed=False)

@@ -85,6 +85,7 @@ class Wishes:
     renewed: int = 0  # it begins anew, with a new id
     ended: int = 0  # nothing of what was read stays; a cookie that was rejected is deleted
     id: Id | None = None  # of a session that is new, once somebody has asked for its key
+    prolongs: bool = True  # this connection may sign the session anew though nothing but its age asks for it
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
@@ -108,7 +109,7 @@ class Wishes:
 
     def under(self, session_id: Id | None) -> Wishes:
         """These, of a new session with this id."""
-        return Wishes(self.max_age, self.principal, self.renewed, self.ended, session_id)
+        return replace(self, id=session_id)
 
     def change(self, metadata: Metadata) -> Metadata:
         """``metadata`` as it is wished to be."""
@@ -123,13 +124,14 @@ class Wishes:
 
     def beyond(self, heard: Wishes) -> Wishes:
         """What is left of these once those that were ``heard`` are met: the app may go on while a store is written."""
-        if self is heard:
+        if self is heard and self.prolongs:
             return NO_WISHES
         return Wishes(
             False if self.max_age == heard.max_age else self.max_age,
             False if self.principal == heard.principal else self.principal,
             self.renewed - heard.renewed,
             self.ended - heard.ended,
+            prolongs=self.prolongs,
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from .errors import SessionError
 from .messages import Scope, accept_takes_headers
-from .wording import name_of, printable, show_key
+from .wording import name_of, printable, show_caller, show_key
 
 logger: logging.Logger = logging.getLogger("asgi_signed_session")
 
@@ -137,10 +137,10 @@ def _name(other: type) -> str:
     return printable(f"{other.__module__}.{other.__qualname__}") if other is not dict else "dict"
 
 
-def _warn_once(message: str) -> None:
-    if message not in _said:
-        _said.add(message)
-        logger.warning(message, extra={"event": "session.other-middleware"})
+def _warn_once(message: str, event: str = "session.other-middleware", key: str | None = None) -> None:
+    if (key or message) not in _said:
+        _said.add(key or message)
+        logger.warning(message, extra={"event": event})
 
 
 def report_stands_back(scope_key: str, session_cookie: str, unlike: Iterable[str]) -> None:
@@ -149,6 +149,58 @@ def report_stands_back(scope_key: str, session_cookie: str, unlike: Iterable[str
         f"Two SessionMiddlewares, one inside the other, keep scope[{scope_key!r}] in the cookie {session_cookie!r}: the"
         f" outer one does, and these options of the inner one don't apply: {', '.join(unlike)}. Give both the same,"
         " or give the inner one a session_cookie and a scope_key of its own.",
+    )
+
+
+def report_other_key(session_cookie: str) -> None:
+    """Says, once, that a cookie which was signed just now was signed with another key."""
+    _warn_once(
+        f"A cookie {session_cookie!r} that was signed less than a minute ago was signed with a key that this process"
+        " doesn't have. Give all workers one key, from the environment: a key that is made at the start differs in each"
+        " of them. After a change of key, pass the old one in fallbacks.",
+        "session.other-key",
+    )
+
+
+def report_foreign_cookie(session_cookie: str) -> None:
+    """Says, once, that something else sets the session's cookie, too."""
+    _warn_once(
+        f"A cookie {session_cookie!r} that was signed less than a minute ago was signed by other software, such as a"
+        " Flask app on the same host, whose cookie has that name: each overwrites the other's session. Give this"
+        " middleware a session_cookie of its own.",
+        "session.name-taken",
+    )
+
+
+def report_own_cookie(session_cookie: str) -> None:
+    """Says, once, that the app sets the session's cookie by itself."""
+    _warn_once(
+        f"The app itself sets a cookie {session_cookie!r}, beside the one of this middleware: a browser keeps only the"
+        " last of them. Leave the cookie to the middleware, or give the middleware a session_cookie of its own.",
+        "session.name-taken",
+    )
+
+
+def report_other_host(session_cookie: str, domain: str, host: str) -> None:
+    """Says, once a domain, that browsers don't take the cookie."""
+    _warn_once(
+        f"The cookie {session_cookie!r} was set with domain={domain!r} on a request to another host ({show_key(host)}),"
+        " and browsers drop such a cookie. Pass the domain that visitors see, or none; if a proxy changes the Host"
+        " header, have it pass the visitor's on.",
+        "session.other-domain",
+        key=f"{session_cookie} {domain}",
+    )
+
+
+def report_changed_after_end() -> None:
+    """Says that a session was changed which nobody saves any more, and where."""
+    place = show_caller()
+    logger.warning(
+        "A session was changed after its connection had ended, in %s: the change is lost. Where an exception handler or"
+        " another middleware made it, put SessionMiddleware(app, ...) around the whole app; where a task did, have it"
+        " end before the request does.",
+        place,
+        extra={"event": "session.changed-after-end"},
     )
 
 

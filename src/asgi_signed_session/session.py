@@ -23,6 +23,7 @@ from .ids import Id
 from .lifetime import Seconds, read_seconds
 from .merging import is_same
 from .record import DELETED, NO_WISHES, NOTHING, Record, Rejection, Wishes
+from .reporting import report_changed_after_end
 from .wording import name_of
 
 State = Literal["read", "lent", "changed"]
@@ -46,6 +47,7 @@ _IMMUTABLE = frozenset(
     # From serializers.Tagged: without a fingerprint, 30 -> 10 µs for a request that reads an aware datetime.
     | {Decimal, UUID, date, datetime, time, timedelta}
 )
+_ENDED: Final[Any] = object()
 _MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
 
 
@@ -94,7 +96,7 @@ class Session(dict[str, Any]):
 
     __slots__ = ("_exchange", "_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
 
-    _exchange: Exchange | None  # unset without a store
+    _exchange: Exchange | None  # None: there is no store; _ENDED: the connection has ended
     _fingerprint: object  # of the values, when one was lent or when they were saved; None: none can change in place
     _keeper: Keeper  # unset where it was made by hand
     _modified: bool  # it has changed on this connection, whether or not it was saved since
@@ -117,6 +119,7 @@ class Session(dict[str, Any]):
         self._state = None
         self._modified = False
         self._record, self._wishes = NOTHING, NO_WISHES
+        self._exchange = None
 
     @classmethod
     def fromkeys(cls, iterable: Iterable[Any], value: Any = None, /) -> Session:  # type: ignore[override]  # a Session
@@ -240,6 +243,22 @@ class Session(dict[str, Any]):
         self.regenerate()
         self._wishes = replace(self._wishes, principal=value)
 
+    @property
+    def prolong(self) -> bool:
+        """Whether this request may prolong the session, ``True`` at first.
+
+        ``session.prolong = False`` is for a page that asks by itself, every few seconds: the session isn't signed anew
+        for its age, so that ``refresh_after`` doesn't keep alive what nobody uses. A change is saved all the same;
+        without a store that signs the session anew.
+        """
+        return self._wishes.prolongs
+
+    @prolong.setter
+    def prolong(self, value: bool) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(f"session.prolong is of type {name_of(type(value))}; write session.prolong = False.")
+        self._wishes = replace(self._wishes, prolongs=value)
+
     def mark_accessed(self) -> None:
         """Counts as reading the session."""
         if self._state is None:
@@ -248,6 +267,8 @@ class Session(dict[str, Any]):
     def mark_modified(self) -> None:
         """Counts as changing the session: it will be saved."""
         self._state = "changed"
+        if self._exchange is _ENDED:
+            self._report_lost()
 
     def regenerate(self) -> None:
         """Starts the session anew with the same data: a new ``issued_at``, and with a store a new id.
@@ -259,9 +280,12 @@ class Session(dict[str, Any]):
         self.mark_modified()
 
     def _check_renewal(self) -> None:
-        exchange = getattr(self, "_exchange", None)
+        exchange = self._find_exchange()
         if exchange is not None:
             exchange.check_renewal()
+
+    def _find_exchange(self) -> Exchange | None:
+        return None if self._exchange is _ENDED else self._exchange
 
     async def load(self) -> None:
         """With a store: reads the session now; without one it does nothing.
@@ -270,7 +294,7 @@ class Session(dict[str, Any]):
         as a websocket: what others have changed since is put in, and what was changed here stays. One that was ended
         since is then empty, and ``rejected`` says why.
         """
-        exchange = getattr(self, "_exchange", None)
+        exchange = self._find_exchange()
         if exchange is not None:
             await exchange.load()
 
@@ -281,7 +305,7 @@ class Session(dict[str, Any]):
         carries the cookie. Raises ``SessionError`` without a store, or once the connection has ended, where something
         has changed.
         """
-        exchange = getattr(self, "_exchange", None)
+        exchange = self._find_exchange()
         if exchange is not None:
             await exchange.save()
         elif self._is_changed():
@@ -293,7 +317,13 @@ class Session(dict[str, Any]):
         """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
         super().clear()
         wishes = self._wishes
-        self._wishes = Wishes(renewed=wishes.renewed + 1, ended=wishes.ended + 1, id=wishes.id)
+        self._wishes = replace(
+            NO_WISHES,
+            renewed=wishes.renewed + 1,
+            ended=wishes.ended + 1,
+            id=wishes.id,
+            prolongs=wishes.prolongs,
+        )
         if self._record.rejected is not None and self._record.payload is None:
             # The app wants nothing of what came: let the browser forget it, unless there will be another cookie.
             self._record = replace(self._record, payload=DELETED)
@@ -302,6 +332,8 @@ class Session(dict[str, Any]):
     def __setitem__(self, key: str, value: Any, /) -> None:
         super().__setitem__(key, value)
         self._state = "changed"
+        if self._exchange is _ENDED:
+            self._report_lost()
 
     def __delitem__(self, key: str, /) -> None:
         super().__delitem__(key)
@@ -341,8 +373,16 @@ class Session(dict[str, Any]):
 
     # For the connection
 
-    def _belong_to(self, exchange: Exchange | None) -> None:
+    def _belong_to(self, exchange: Exchange) -> None:
         self._exchange = exchange
+
+    def _end(self) -> None:
+        """From here on nobody saves it, which the next change says."""
+        self._exchange = _ENDED
+
+    def _report_lost(self) -> None:
+        self._exchange = None  # it is said once
+        report_changed_after_end()
 
     def _is_over(self) -> bool:
         """Whether nothing is to be kept: an empty session is where it is somebody's, or in a store and not cleared."""
@@ -525,6 +565,7 @@ def make_unread(keeper: Keeper, source: Any) -> UnreadSession:
     session._keeper = keeper
     session._source = source
     session._state = None
+    session._exchange = None
     return session
 
 
@@ -581,7 +622,7 @@ for _name in (_OF_DICT | {"mark_modified", "regenerate"}) - {"__getitem__", "get
     setattr(UnreadSession, _name, _read_first(_name))
 for _name in ("__eq__", "__ne__"):
     setattr(UnreadSession, _name, _read_both_first(_name))
-_PROPERTIES = {"expires_at", "issued_at", "max_age", "principal", "rejected", "signed_at", "store_key"}
+_PROPERTIES = {"expires_at", "issued_at", "max_age", "principal", "prolong", "rejected", "signed_at", "store_key"}
 for _name in _PROPERTIES:
     setattr(UnreadSession, _name, _read_first_property(_name))
 setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010

@@ -190,10 +190,10 @@ class StoreKeeper(StoreReader):
         if place is None or wishes.renewed:
             return True
         now = int(self._keyring.read_clock())
-        if record.due or wishes.max_age is not False or record.signed_at is None:
+        if wishes.max_age is not False or record.signed_at is None:
             needed = True
         else:
-            needed = self._lifetime.is_past(_PROLONG_AFTER, record, now) is True
+            needed = wishes.prolongs and (record.due or self._lifetime.is_past(_PROLONG_AFTER, record, now) is True)
         return needed and place.proof == place.id.proof  # or the browser has a newer one
 
     def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:

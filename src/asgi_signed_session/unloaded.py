@@ -21,7 +21,7 @@ class UnloadedSession(UnreadSession):
 
     async def load(self) -> None:
         """Reads the session from the store. Raises ``SessionNotLoadedError`` once the connection has ended."""
-        if getattr(self, "_exchange", None) is None:
+        if self._find_exchange() is None:
             raise SessionNotLoadedError(
                 "The session can't be loaded any more, as its connection has ended: write 'await"
                 " request.session.load()' before the app returns."

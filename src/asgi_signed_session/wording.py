@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from pathlib import PurePath
+from types import FrameType
 
 
 def printable(text: str) -> str:
@@ -30,7 +32,20 @@ def show_key(key: object) -> str:
 
 def warn_caller(message: str) -> None:
     """Warns at the line outside this package that passed what the warning is about."""
-    level, frame = 1, sys._getframe()
+    level, _ = _find_caller()
+    warnings.warn(message, stacklevel=level)
+
+
+def show_caller() -> str:
+    """The function outside this package that has called it, its file's name and the line."""
+    _, frame = _find_caller()
+    code = frame.f_code
+    return printable(f"{code.co_name}() ({PurePath(code.co_filename).name}, line {frame.f_lineno})")
+
+
+def _find_caller() -> tuple[int, FrameType]:
+    """The frame outside this package, and how far it is from who asks."""
+    level, frame = 0, sys._getframe()
     while frame.f_back is not None and str(frame.f_globals.get("__package__")).partition(".")[0] == __package__:
         level, frame = level + 1, frame.f_back
-    warnings.warn(message, stacklevel=level)
+    return level, frame

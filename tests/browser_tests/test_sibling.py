@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+import time_machine
 
 from asgi_signed_session import SessionSigner
 
@@ -32,17 +34,20 @@ def mallorys_own(name: str = "session") -> str:
     return f"{name}={SessionSigner(KEY, name).dumps(MALLORY)}"
 
 
-def test_a_session_of_the_attackers_own_takes_the_place_of_the_visitors(page: Page, at: At) -> None:
-    visit(page, at("www.shop.test", "defaults/login"))
-    plant(page, at, f"{mallorys_own()}; path=/defaults; domain=shop.test; secure")
-
-    assert visit(page, at("www.shop.test", "defaults/whoami")) == MALLORY
-
-
-def test_a_session_planted_before_the_sign_in_outlives_it(page: Page, at: At) -> None:
+def test_a_session_planted_before_the_sign_in_gives_way_to_it(page: Page, at: At) -> None:
     plant(page, at, f"{mallorys_own()}; {SHARED}")
 
     assert visit(page, at("www.shop.test", "defaults/login")) == ADA
+    assert visit(page, at("www.shop.test", "defaults/whoami")) == ADA
+
+
+@pytest.mark.parametrize("path", ["/", "/defaults"])
+def test_a_session_of_the_attackers_own_takes_the_place_of_one_signed_before(page: Page, at: At, path: str) -> None:
+    with time_machine.travel(time.time() - 60):
+        adas = SessionSigner(KEY).dumps(ADA)
+    page.goto(at("www.shop.test", f"by-hand?{quote(f'session={adas}; path=/; secure')}"))
+    plant(page, at, f"{mallorys_own()}; path={path}; domain=shop.test; secure")
+
     assert visit(page, at("www.shop.test", "defaults/whoami")) == MALLORY
 
 
