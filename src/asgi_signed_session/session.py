@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import marshal
 import pickle
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -106,6 +107,7 @@ class Session(dict[str, Any]):
     # the fingerprint tells. "changed": by a method.
     _state: State | None
     _wishes: Wishes  # since it was read or last saved
+    _is_unread = False  # asked for in place of the class, which would be a call
 
     def __init__(self, /, *args: Any, **kwargs: Any) -> None:
         self._fill_by_hand(dict(*args, **kwargs))
@@ -113,7 +115,7 @@ class Session(dict[str, Any]):
     def _fill_by_hand(self, content: dict[str, Any]) -> None:
         dict.clear(self)
         dict.update(self, content)
-        if self.__class__ in (UnlentSession, UnreadSession):
+        if type(self) in (UnlentSession, UnreadSession):
             self.__class__ = Session  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
         self._fingerprint = None if _is_flat(content) else _freeze(list(content.values()))
         self._state = None
@@ -512,13 +514,22 @@ class UnreadSession(Session):
     __slots__ = ()
 
     _fingerprint = None
+    _is_unread = True
     # In C: 0.2 µs less for every connection.
     __init__: Any = dict.__init__
+
+    def _show_class(self) -> type:
+        # Quart asks, too, at every request.
+        if str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0] == "pydantic":
+            self.mark_accessed()
+        return type(self)
+
+    __class__: Any = property(_show_class, vars(object)["__class__"].__set__)
 
     def _load(self, record: Record) -> None:
         """Has it be read from ``record``, now."""
         self._source = record
-        self.__class__ = UnreadSession  # pyright: ignore[reportAttributeAccessIssue]  # of the same layout
+        self.__class__ = UnreadSession  # of the same layout
         self.mark_accessed()
 
     def mark_accessed(self) -> None:
@@ -528,18 +539,18 @@ class UnreadSession(Session):
             self._fill_by_hand(dict(dict.items(self)))
             return
         source = self._source
-        if self.__class__ is not UnreadSession:  # another thread has read it since the caller looked
+        if not self._is_unread:  # another thread has read it since the caller looked
             return
         record = keeper.open(source)
         content = record.content
         kind = Session if _IMMUTABLE.issuperset(map(type, content.values())) else UnlentSession
         # Two threads may do this at once, and the first may have changed the session before the second is here. A lock
         # would be 0.2 µs; CPython lets another thread in after a call, not between a check and what follows it.
-        if self.__class__ is UnreadSession:
+        if self._is_unread:
             dict.update(self, content)
             dict.pop(self, _PLACEHOLDER, None)
-        if self.__class__ is UnreadSession:
-            self.__class__ = kind  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+        if self._is_unread:
+            self.__class__ = kind
             self._state = "read"
             self._fingerprint = None
             self._modified = False
@@ -615,6 +626,14 @@ def _read_first_property(name: str) -> property:
     return property(read, write)
 
 
+def _read_for_pydantic(name: str) -> property:
+    def read(self: UnreadSession) -> Any:
+        self.mark_accessed()
+        return getattr(dict, name)  # there is none
+
+    return property(read)
+
+
 _OF_DICT = set(vars(dict)) - CONSTRUCTING - {"__doc__", "__getattribute__", "__hash__"}
 for _name in _OF_DICT - HANDING_OUT_NOTHING - {"__getitem__", "get"}:
     setattr(UnlentSession, _name, _lend_first(_name))
@@ -625,6 +644,11 @@ for _name in ("__eq__", "__ne__"):
 _PROPERTIES = {"expires_at", "issued_at", "max_age", "principal", "prolong", "rejected", "signed_at", "store_key"}
 for _name in _PROPERTIES:
     setattr(UnreadSession, _name, _read_first_property(_name))
+# Pydantic looks into the storage where it reads attributes, as FastAPI has it do for a response_model: a model of
+# nothing but defaults would come of it. Before, it asks whether this is such a model: by one of these, and from 2.12 on
+# by __class__ alone.
+for _name in ("__pydantic_decorators__", "__pydantic_serializer__", "__pydantic_validator__"):
+    setattr(UnreadSession, _name, _read_for_pydantic(_name))
 setattr(UnreadSession, "modified", property(lambda _: False, _read_first_property("modified").fset))  # noqa: B010
 # Setting it is no touch: Quart 0.23 does at every response, whoever looked at the session.
 setattr(UnreadSession, "accessed", property(lambda _: False, lambda _, value: None))  # noqa: B010
