@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 import time_machine
 from itsdangerous import NoneAlgorithm, Signer, TimestampSigner
@@ -25,6 +26,7 @@ from itsdangerous import NoneAlgorithm, Signer, TimestampSigner
 import asgi_signed_session
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner, serializers, stores
 from asgi_signed_session.__main__ import main as command_line
+from asgi_signed_session.testing import give_session
 
 from .apps import app_that, visit
 from .browser import Browser
@@ -705,6 +707,39 @@ CAUSES.update(
         "value of nothing": load(sign_payload(b"")),
         "value of no object": load(sign_payload(b"[]")),
         "value of other metadata": load(sign({"$session": VALUE})),
+    }
+)
+
+
+# The helper for tests
+
+
+def give(
+    app: Any = None, base_url: str = "http://testserver", content: Any = None, **options: Any
+) -> Callable[[], object]:
+    client = httpx.Client(base_url=base_url)
+    return lambda: give_session(client, {"a": 1} if content is None else content, app=app, **options)
+
+
+def wait_for_store() -> None:
+    store = Records()
+    store.before["swap"] = lambda: asyncio.sleep(0)
+    give(SessionMiddleware(visit, KEY, store=store))()
+
+
+CAUSES.update(
+    {
+        "session for what is no client": lambda: give_session({}, {"a": 1}, app=visit),
+        "session for a client without an address": give(visit, base_url=""),
+        "session for a client that doesn't say its app": give(),
+        "session in an app without the middleware": give(visit),
+        "session of a cookie that no middleware has": give(SessionMiddleware(visit, KEY), session_cookie="sid"),
+        "session of one of two middlewares": give(
+            SessionMiddleware(SessionMiddleware(visit, KEY), KEY, session_cookie="sid")
+        ),
+        "session that is empty": give(SessionMiddleware(visit, KEY), content={}),
+        "session whose cookie the client doesn't send": give(SessionMiddleware(visit, KEY, https_only=True)),
+        "session in a store that waits, without a loop": wait_for_store,
     }
 )
 
