@@ -36,6 +36,7 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *session.posargs)
 
     session.install("pyright[nodejs]")
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_typing.py")
     user = Path("tests/typing/api.py").read_text(encoding="utf-8")
     session.chdir(empty(session, "user"))
     Path("api.py").write_text(user, encoding="utf-8")

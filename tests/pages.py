@@ -38,7 +38,7 @@ def find_blocks(page: str, language: str = "python") -> list[str]:
 def run_block(blocks: Iterable[str], words: str, names: Names) -> Names:
     """Runs the one block that has ``words`` in it; ``names``, to which it adds its own."""
     (block,) = [block for block in blocks if words in block]
-    exec(block, names)
+    execute(block, names)
     return names
 
 
@@ -50,8 +50,13 @@ def run_in_page(page: str, words: str, names: Names) -> Names:
 def run_page(page: str, names: Names) -> Names:
     """Runs the blocks of ``page`` one after the other."""
     for block in find_blocks(PAGES[page]):
-        exec(block, names)
+        execute(block, names)
     return names
+
+
+def execute(block: str, names: Names) -> None:
+    """Runs a block as it stands, without this module's own imports from ``__future__``."""
+    exec(compile(block, "<a block of a page>", "exec", dont_inherit=True), names)
 
 
 def read_console(page: str) -> Iterator[tuple[str, str]]:

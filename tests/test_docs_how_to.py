@@ -628,3 +628,68 @@ def test_behind_a_proxy_that_changes_host_the_apps_own_origin_is_listed(guarded:
     headers = [session, (b"host", b"10.0.0.5:8000"), (b"origin", b"https://app.example.com")]
 
     assert Browser(names["app"]).post(headers=headers).json() == [{"user": "ada"}, None]
+
+
+TYPED = "how-to/typed-session.md"
+
+
+def answer_in_page(act: str, names: Names, session: dict[str, Any]) -> Any:
+    """What a function of the page on typed sessions makes of a visitor's session, and the cookie that it sets."""
+    from starlette.requests import Request
+
+    run_page(TYPED, names)
+    app = app_that(lambda scope: repr(names[act](Request(scope))))
+    response = Browser(SessionMiddleware(app, KEY), cookies={"session": sign(session)}).get()
+    return response.json(), response.all(b"set-cookie")
+
+
+def test_what_is_changed_in_a_typed_session_is_saved(names: Names) -> None:
+    browser = Browser(run_page(TYPED, names)["app"])
+    browser.post("/cart/tea")
+
+    assert browser.post("/cart/jam").json() == 2
+
+    signer = SessionSigner("a key from the environment")
+    assert signer.loads(browser.cookies["session"]) == {"cart": ["tea", "jam"]}
+    assert browser.get("/whoami").json() is None
+    browser.cookies["session"] = signer.dumps({"user_id": 42})
+    assert browser.get("/whoami").json() == 42
+
+
+@pytest.mark.parametrize("act", ["read_visitor", "check_with_pydantic", "check_with_msgspec"])
+def test_a_dataclass_is_made_of_the_session_and_sets_no_cookie(act: str, names: Names) -> None:
+    answer, set_cookies = answer_in_page(act, names, {"user_id": 42, "cart": ["tea"]})
+
+    assert answer == "Visitor(user_id=42, cart=['tea'])"
+    assert set_cookies == []
+
+
+def test_a_dataclass_is_put_back_into_the_session(names: Names) -> None:
+    from starlette.requests import Request
+
+    run_page(TYPED, names)
+    app = app_that(lambda scope: names["write_visitor"](Request(scope), names["Visitor"](42, ["jam"])))
+    response = Browser(SessionMiddleware(app, KEY), cookies={"session": sign({"cart": ["tea"]})}).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"cart": ["jam"], "user_id": 42})]
+
+
+def test_a_sign_in_under_both_types_is_one_session(names: Names) -> None:
+    from starlette.requests import Request
+
+    run_page(TYPED, names)
+    app = app_that(lambda scope: names["log_in"](Request(scope), 42))
+    response = Browser(SessionMiddleware(app, KEY), cookies={"session": sign({"cart": ["tea"]})}).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"cart": ["tea"], "user_id": 42})]
+
+
+@pytest.mark.parametrize(
+    ("act", "error"),
+    [("read_visitor", TypeError), ("check_with_pydantic", ValueError), ("check_with_msgspec", ValueError)],
+)
+def test_a_session_of_another_shape_is_an_error(act: str, error: type[Exception], names: Names) -> None:
+    session = {"name": "Ada"} if act == "read_visitor" else {"user_id": "Ada"}
+
+    with pytest.raises(error):
+        answer_in_page(act, names, session)
