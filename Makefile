@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 
-.PHONY: help demo test bench docs check format clean
+.PHONY: help demo devices test bench docs check format clean
 .DELETE_ON_ERROR:
 
 help:  ## show this
@@ -13,6 +13,9 @@ help:  ## show this
 
 demo: $(VENV)/demo.stamp  ## start the demo and print its URL
 	@$(BIN)/python examples/demo.py $(ARGS)
+
+devices: $(VENV)/devices.stamp  ## start the example with accounts, devices and a chat
+	@$(BIN)/python -m examples.devices $(ARGS)
 
 # A part of the tests can't reach 100 % coverage, so ARGS replaces the gate: make test ARGS="-k cookie"
 test: $(VENV)/test.stamp  ## run the tests, with coverage
@@ -35,7 +38,7 @@ format: $(VENV)/dev.stamp  ## put the format right, and what lint can fix
 	@$(BIN)/python -m ruff check --fix .
 
 clean:  ## remove all that these commands made
-	@rm -rf .venv .venv-* .demo-sessions.db* .nox .fuzz mutants dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf .venv .venv-* .demo-sessions.db* .devices .nox .fuzz mutants dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per dependency group, so that the demo doesn't wait for matplotlib.

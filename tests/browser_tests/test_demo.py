@@ -14,6 +14,7 @@ from ..daemons import DEADLINE
 from ..servers import Server, running
 from ..test_demo import KEY, OLD_KEY, SIGNER
 from .conftest import read_jar
+from .looks import CONTRASTS, STICKING_OUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -386,31 +387,7 @@ def test_nothing_sticks_out_of_the_page_however_narrow(
     add_note(page, "w" * 400)
     page.reload()
 
-    out = """() => [...document.querySelectorAll("body *:not(input)")]
-        .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth
-            || element.clientWidth && element.scrollWidth > element.clientWidth)
-        .map(element => element.outerHTML)"""
-    assert page.evaluate(out) == []
-
-
-CONTRASTS = """() => {
-    const luminance = color => {
-        const parts = color.match(/[0-9.]+/g).slice(0, 3).map(part => part / 255)
-        const [r, g, b] = parts.map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-    }
-    const background = element => {
-        const color = getComputedStyle(element).backgroundColor
-        return color === "rgba(0, 0, 0, 0)" ? background(element.parentElement) : color
-    }
-    const hasText = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim())
-    return [...document.querySelectorAll("body *")]
-        .filter(element => element.checkVisibility() && hasText(element))
-        .map(element => {
-            const pair = [luminance(getComputedStyle(element).color), luminance(background(element))].sort()
-            return [element.outerHTML, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)]
-        })
-}"""
+    assert page.evaluate(STICKING_OUT) == []
 
 
 @with_store_or_without
