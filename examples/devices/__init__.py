@@ -2,14 +2,18 @@
 
 | file | what it is about |
 |---|---|
-| `app.py` | the app, put together: middleware, stores, pages |
-| `dependencies.py` | what an endpoint may ask for: the session, who is signed in, the form |
+| `app.py` | the app, put together: settings, middleware, stores, pages |
 | `pages.py` | the pages, and what their forms do |
+| `dependencies.py` | what an endpoint may ask for: the session, who is signed in, the form |
+| `devices.py` | what the list of devices says of each session |
 | `chat.py`, `redis_chat.py` | the chat's websocket; what joins several workers |
 | `accounts.py`, `passwords.py` | who there is, whether a password is right, how often one may be tried |
-| `browsers.py` | what to call a device |
 | `__main__.py` | `python -m examples.devices`, to try it |
 
-Left out, as each needs more than this app has: a check of the e-mail address, a way back for who has forgotten the
-password, a list of passwords that are too common, and a limit of requests by address, which is the proxy's.
+In production a server starts `examples.devices.app:create_app`, behind a proxy that ends TLS; the cookie is `Secure`
+where the request's scheme is https.
+
+Left out, as each needs more than this app has: a check of an e-mail address, a way back for who has forgotten the
+password, a page to change it (with `Sessions.end_all`, so that it ends the other sessions), a list of passwords that
+are too common, and limits of requests and messages by address, which are the proxy's.
 """
