@@ -46,6 +46,7 @@ class Accounts:
         self._path = path
         self._cost = cost
         self._nobodys = hash_password(secrets.token_hex(), cost)
+        path.touch(mode=0o600)  # for nobody else to read, as SQLite gives its other files the same mode
         with self._open() as database:
             database.executescript(SCHEMA)
 

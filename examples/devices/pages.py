@@ -103,8 +103,6 @@ def find_problem(name: str, password: str) -> str | None:
         return "A name is 2 to 30 letters, digits, hyphens and underscores, and begins with a letter or a digit."
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         return f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters."
-    if read_name(name) in password.lower():
-        return "The password has your name in it: take another."
     return None
 
 
@@ -128,14 +126,14 @@ async def end_device(session: CurrentSession, services: CurrentServices, user: C
     for device in await list_devices(services.sessions, session):
         if device.key == form.get("key") and not device.is_this_one:
             await services.sessions.end(device.key)
-            session["notice"] = f"{device.name} is signed out."
+            session["notice"] = f"Signed out on {device.name}."
     return go_to("/")
 
 
 @router.post("/devices/end-others")
 async def end_other_devices(session: CurrentSession, services: CurrentServices, user: CurrentUser) -> Response:
     count = await services.sessions.end_all(user.id, but=session.store_key)
-    session["notice"] = f"{count} other device{'s are' if count > 1 else ' is'} signed out."
+    session["notice"] = f"Signed out on {count} other device{'' if count == 1 else 's'}."
     return go_to("/")
 
 

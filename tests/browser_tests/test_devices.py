@@ -133,7 +133,7 @@ def test_a_phone_in_the_chat_says_that_it_was_signed_out_from_the_laptop(
     laptop.reload()
     laptop.get_by_role("button", name="Sign out Safari on iPhone").click()
 
-    assert laptop.get_by_role("status").inner_text() == "Safari on iPhone is signed out."
+    assert laptop.get_by_role("status").inner_text() == "Signed out on Safari on iPhone."
     ended = phone.get_by_role("alert")
     ended.wait_for()
     assert ended.inner_text() == SIGNED_OUT
@@ -162,7 +162,7 @@ def test_what_is_said_on_a_device_that_was_signed_out_is_heard_by_nobody(
 
     laptop.reload()
     laptop.get_by_role("button", name="Sign out everywhere else").click()
-    laptop.get_by_text("2 other devices are signed out.").wait_for()
+    laptop.get_by_text("Signed out on 2 other devices.").wait_for()
     open_chat(laptop)
     if lost.get_by_label("Message").is_enabled():
         lost.evaluate("document.getElementById('text').value = 'Still me.'; document.forms.say.requestSubmit()")
