@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from html import unescape
 from http import HTTPStatus
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import anyio
@@ -22,6 +23,7 @@ import pytest
 import time_machine
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from starlette.testclient import WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Close
@@ -629,14 +631,26 @@ def test_a_style_sheet_leaves_the_session_alone(open_device: OpenDevice) -> None
 # The chat.
 
 
-def read_closing(websocket: Any) -> tuple[int, str]:
-    with pytest.raises(WebSocketDisconnect) as disconnect:
+@contextmanager
+def in_time(websocket: WebSocketTestSession) -> Generator[None]:
+    """Closes it where nothing comes, as a test client waits for ever."""
+    timer = Timer(DEADLINE, websocket.close)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def read_closing(websocket: WebSocketTestSession) -> tuple[int, str]:
+    with pytest.raises(WebSocketDisconnect) as disconnect, in_time(websocket):
         websocket.receive_json()
     return disconnect.value.code, disconnect.value.reason
 
 
-def hear(websocket: Any) -> tuple[str, str]:
-    message = websocket.receive_json()
+def hear(websocket: WebSocketTestSession) -> tuple[str, str]:
+    with in_time(websocket):
+        message = websocket.receive_json()
     assert set(message) == {"from", "text", "at"}
     return message["from"], message["text"]
 
