@@ -19,7 +19,7 @@ from asgi_signed_session.stores import Sessions, SQLiteStore, Store
 
 from .accounts import Accounts
 from .chat import Room
-from .dependencies import Services, SignInRequired
+from .dependencies import Services, NotSignedInError
 from .pages import go_to, router, show
 from .passwords import COST, Cost
 
@@ -73,7 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.services = Services(accounts, sessions, room, settings.look_every)
     app.include_router(router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
-    app.add_exception_handler(SignInRequired, send_to_signin)
+    app.add_exception_handler(NotSignedInError, send_to_signin)
     app.add_exception_handler(HTTPException, show_error)
     app.add_middleware(
         SessionMiddleware,

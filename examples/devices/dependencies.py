@@ -31,8 +31,8 @@ class Services:
     hashing: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(2))  # 16 MiB and a core each
 
 
-class SignInRequired(Exception):  # noqa: N818  # it isn't one: the visitor is sent to the sign-in
-    pass
+class NotSignedInError(Exception):
+    """The visitor is sent to the sign-in."""
 
 
 def get_services(connection: HTTPConnection) -> Services:
@@ -70,7 +70,7 @@ PossibleUser = Annotated[User | None, Depends(find_user)]
 
 def require_user(user: PossibleUser) -> User:
     if user is None:
-        raise SignInRequired
+        raise NotSignedInError
     return user
 
 
