@@ -19,7 +19,7 @@ from asgi_signed_session.stores import Sessions, SQLiteStore, Store
 
 from .accounts import Accounts
 from .chat import Room
-from .dependencies import Services, NotSignedInError
+from .dependencies import NotSignedInError, Services
 from .pages import go_to, router, show
 from .passwords import COST, Cost
 
