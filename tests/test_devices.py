@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from html import unescape
 from http import HTTPStatus
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import anyio
@@ -631,28 +630,29 @@ def test_a_style_sheet_leaves_the_session_alone(open_device: OpenDevice) -> None
 # The chat.
 
 
-@contextmanager
-def in_time(websocket: WebSocketTestSession) -> Generator[None]:
-    """Closes it where nothing comes, as a test client waits for ever."""
-    timer = Timer(DEADLINE, websocket.close)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def receive(websocket: WebSocketTestSession) -> dict[str, Any]:
+    """The next message; its own method would wait for ever."""
+
+    async def receive_in_time() -> Any:
+        with anyio.fail_after(DEADLINE):
+            return await websocket._send_rx.receive()
+
+    message: dict[str, Any] = websocket.portal.call(receive_in_time)
+    return message
 
 
 def read_closing(websocket: WebSocketTestSession) -> tuple[int, str]:
-    with pytest.raises(WebSocketDisconnect) as disconnect, in_time(websocket):
-        websocket.receive_json()
-    return disconnect.value.code, disconnect.value.reason
+    message = receive(websocket)
+    assert message["type"] == "websocket.close"
+    return message["code"], message["reason"]
 
 
 def hear(websocket: WebSocketTestSession) -> tuple[str, str]:
-    with in_time(websocket):
-        message = websocket.receive_json()
-    assert set(message) == {"from", "text", "at"}
-    return message["from"], message["text"]
+    message = receive(websocket)
+    assert message["type"] == "websocket.send"
+    said = json.loads(message["text"])
+    assert set(said) == {"from", "text", "at"}
+    return said["from"], said["text"]
 
 
 def test_everybody_in_the_chat_hears_what_is_said(open_device: OpenDevice) -> None:
