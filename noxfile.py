@@ -169,14 +169,15 @@ def browser(session: nox.Session) -> None:
 
 @nox.session(python=["3.11", "3.13"], default=False)
 def bench(session: nox.Session) -> None:
-    """All that benchmarks/results and the README's section have; wants wrk, redis-server, postgresql and quiet."""
+    """All figures of README and docs, measured and written; wants wrk, redis-server, postgresql and a quiet machine."""
     session.install("--editable", ".", *BENCH)
     scenarios = ("--only", "scenarios")
     if session.python == "3.11":
         session.run("python", "-m", "benchmarks", "--json", *session.posargs)
+        session.run("python", "-m", "benchmarks", "--json", "--only", "million", *session.posargs)
         session.run("python", "-m", "benchmarks", "--json", *scenarios, "--serializer", "orjson", *session.posargs)
-    else:  # the README shows no more of it
-        session.run("python", "-m", "benchmarks", "--json", *scenarios, *session.posargs)
+    else:  # no more of it is shown
+        session.run("python", "-m", "benchmarks", "--json", "--only", "whole", *scenarios, *session.posargs)
     session.run("python", "-m", "benchmarks", "--update-readme")
 
 

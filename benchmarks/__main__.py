@@ -9,7 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import figure, readme, report, results
+from benchmarks import figure, page, readme, report, results
+from benchmarks.alone import PROCESSES, measure_alone
+from benchmarks.alone import QUICK as QUICK_PROCESSES
 from benchmarks.correctness import measure_correctness
 from benchmarks.endtoend import QUICK as QUICK_LOAD
 from benchmarks.endtoend import Load, measure_end_to_end
@@ -22,6 +24,7 @@ from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.stores import QUICK as QUICK_VISITS
 from benchmarks.stores import Visits, measure_stores
 from benchmarks.subjects import SUBJECTS, Subject, with_orjson
+from benchmarks.whole import measure_whole
 
 COMMITTED = Path()  # stands for --json without a file
 
@@ -33,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if options.update_readme:
         readme.update()
+        page.update()
     if options.check_readme or options.update_readme:
-        return complain(readme.problems())
+        return complain([*readme.problems(), *page.problems()])
     if options.check_targets:
         return complain(missed_targets())
     return run(options)
@@ -50,8 +54,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="half a minute, for a first look")
     parser.add_argument("--serializer", choices=("json", "orjson"), default="json", help="what ours runs with")
     parser.add_argument("--versions", action="store_true", help="show what would be measured")
-    parser.add_argument("--check-readme", action="store_true", help="fail if the README isn't as the results say")
-    parser.add_argument("--update-readme", action="store_true", help="write the committed results into the README")
+    parser.add_argument("--check-readme", action="store_true", help="fail if README or docs aren't as the results say")
+    parser.add_argument("--update-readme", action="store_true", help="write the committed results into README and docs")
     parser.add_argument("--check-targets", action="store_true", help="fail if a committed result misses its target")
     return parser.parse_args(arguments)
 
@@ -82,10 +86,15 @@ def run(options: argparse.Namespace) -> int:
 
 def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
     parts: dict[str, Any] = {}
+    if wants("whole", options.only):
+        parts["whole"] = measure_whole(QUICK if options.quick else Plan(), progress)
     if scenarios := chosen(options.only):
         parts["scenarios"] = measure_scenarios(
             scenarios, subjects(options.serializer), QUICK if options.quick else Plan()
         )
+    if wants("alone", options.only):
+        available = [subject for subject in SUBJECTS if subject.is_available]
+        parts["alone"] = measure_alone(available, QUICK_PROCESSES if options.quick else PROCESSES, progress)
     if wants("growth", options.only):
         parts["growth"] = measure_growth(QUICK if options.quick else Plan(rounds=25), progress)
     if wants("memory", options.only):

@@ -18,7 +18,7 @@ from benchmarks.asgi import Message, Receive, Scope, Send, receive
 from benchmarks.results import today
 from benchmarks.scenarios import KEY, Payload, open_session, respond, scope_for
 from benchmarks.stored import MEMORY, REDIS, STORED, opened
-from benchmarks.subjects import LITESTAR, STARLETTE, Subject
+from benchmarks.subjects import LITESTAR, OURS, STARLETTE, Subject
 from tests.daemons import has_redis, redis
 
 SEED = 12
@@ -166,13 +166,19 @@ class Case:
     play: Callable[[Subject, Random], Awaitable[int]]  # how much went wrong
     of: int  # at most
     rounds: int
-    words: Mapping[str, str] = field(default_factory=dict)  # by the name of a subject that can't be asked
+    words: Mapping[str, str] = field(default_factory=dict)  # by the name of a subject or a column that can't be asked
 
 
 CASES = (
     *(Case(f"{count} changes at once: lost", partial(count_lost, count), count, 20) for count in (2, 6, 20)),
     Case(f"sign-in beside {BESIDE} changes: signed out", is_signed_out, 1, 40, {LITESTAR.name: "has no new id"}),
-    Case(f"sign-out beside {BESIDE} changes: revived", is_revived, 1, 40, {STARLETTE.name: "has no way to end it"}),
+    Case(
+        f"sign-out beside {BESIDE} changes: revived",
+        is_revived,
+        1,
+        40,
+        {f"{each.name}, {COOKIE}": "has no way to end it" for each in (OURS, STARLETTE)},
+    ),
 )
 
 
@@ -187,7 +193,7 @@ def measure_correctness(
 
 @contextmanager
 def columns() -> Generator[dict[str, Subject]]:
-    """The subjects in Redis, where there is one, in memory and, of Starlette, in a cookie."""
+    """The subjects in Redis, where there is one, in memory and, of ours and Starlette's, in a cookie."""
     with ExitStack() as stack:
         urls = {MEMORY: ""}
         if has_redis():
@@ -197,15 +203,19 @@ def columns() -> Generator[dict[str, Subject]]:
                 urls[unshown.VALKEY] = stack.enter_context(unshown.valkey(folder))
         subjects = stack.enter_context(opened(urls, (*STORED, *unshown.UNSHOWN)))
         found = {f"{each.name}, {place}": each for place, them in subjects.items() for each in them}
-        if STARLETTE.is_available:
-            found[f"{STARLETTE.name}, {COOKIE}"] = replace(STARLETTE, run=subjects[MEMORY][0].run)
+        for each in (OURS, STARLETTE):
+            if each.is_available:
+                found[f"{each.name}, {COOKIE}"] = replace(each, run=subjects[MEMORY][0].run)
         yield found
 
 
 def measure_case(case: Case, subjects: Mapping[str, Subject]) -> dict[str, Any]:
     logging.disable(logging.WARNING)  # what can't be saved is warned about
     try:
-        return {name: case.words.get(subject.name) or play(case, subject) for name, subject in subjects.items()}
+        return {
+            column: case.words.get(column) or case.words.get(subject.name) or play(case, subject)
+            for column, subject in subjects.items()
+        }
     finally:
         logging.disable(logging.NOTSET)
 

@@ -63,7 +63,12 @@ def measure(scenario: Scenario, subjects: Sequence[Subject], plan: Plan) -> dict
     return measured
 
 
-def measure_together(scenarios: Sequence[Scenario], subjects: Sequence[Subject], plan: Plan) -> list[dict[str, Any]]:
+def measure_together(
+    scenarios: Sequence[Scenario],
+    subjects: Sequence[Subject],
+    plan: Plan,
+    conclude: Callable[[list["Contender"]], dict[str, Any]] | None = None,
+) -> list[dict[str, Any]]:
     """As ``measure``, with the rounds of all scenarios interleaved, for figures that are compared with one another."""
     words = [{subject.name: judge(scenario, subject) for subject in subjects} for scenario in scenarios]
     contenders = [
@@ -72,7 +77,8 @@ def measure_together(scenarios: Sequence[Scenario], subjects: Sequence[Subject],
     ]
     with quiet_memory():
         run_rounds(contenders, plan.rounds)
-    return [judged | figures(contest) for judged, contest in zip(words, contenders, strict=True)]
+    conclude = conclude or figures
+    return [judged | conclude(contest) for judged, contest in zip(words, contenders, strict=True)]
 
 
 def contender(scenario: Scenario, subject: Subject, plan: Plan) -> Contender:

@@ -1,6 +1,6 @@
 """The parts of the benchmark, and which of them a run measures."""
 
-PARTS = ("scenarios", "growth", "memory", "stores", "correctness", "end-to-end")
+PARTS = ("whole", "scenarios", "alone", "growth", "memory", "stores", "correctness", "end-to-end")
 ON_REQUEST = ("million",)  # of minutes, and not part of a whole run
 
 

@@ -23,6 +23,8 @@ def show(results: dict[str, Any], console: Console) -> None:
     if "scenarios" in results:
         console.print(scenario_table(results, wide=console.width >= WIDE), "")
     others = {
+        "whole": whole_table,
+        "alone": alone_table,
         "growth": growth_table,
         "memory": memory_table,
         "stores": stores_table,
@@ -60,6 +62,26 @@ def verdict(entry: dict[str, Any]) -> tuple[Text, str]:
         return Text("-"), ""
     style = "bold" if target is None else "bold green" if round(ratio, 2) <= target else "bold red"
     return Text(f"{ratio:.2f}", style), f"{target:.2f}" if target else ""
+
+
+def whole_table(results: dict[str, Any]) -> Table:
+    table = new_table("A whole FastAPI request, without a server: CPU time, µs", "the endpoint")
+    for column in ("none", "ours", "Starlette", "ours / Starlette"):
+        table.add_column(column, justify="right")
+    for name, figures in results["whole"]["endpoints"].items():
+        times = [cell({"overhead_ns": figures[each]["time_ns"]}) for each in ("none", "ours", "Starlette")]
+        table.add_row(name, *times, f"{figures['ours']['of_starlette']['median']:.2f}")
+    return table
+
+
+def alone_table(results: dict[str, Any]) -> Table:
+    table = new_table("Each in a process of its own, garbage collector on: CPU time over the bare app, µs", "scenario")
+    for column in (*HEADINGS, "ratio"):
+        table.add_column(column, justify="right", max_width=9)
+    for name, figures in results["alone"]["scenarios"].items():
+        ratio, _ = verdict({"figures": figures, "target": None})
+        table.add_row(name, *[stacked(figures.get(subject)) for subject in NAMES], ratio)
+    return table
 
 
 def growth_table(results: dict[str, Any]) -> Table:

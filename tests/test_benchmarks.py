@@ -7,9 +7,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import figure, readme
+from benchmarks import figure, page, readme
+from benchmarks.alone import CHOSEN as CHOSEN_ALONE
+from benchmarks.alone import QUICK as QUICK_PROCESSES
+from benchmarks.alone import measure_alone
 from benchmarks.asgi import call, cookies_sent
+from benchmarks.bars import Bars, describe
 from benchmarks.correctness import CASES, Browser, measure_correctness
+from benchmarks.harness import Plan
 from benchmarks.million import measure_million
 from benchmarks.parts import ON_REQUEST, PARTS, wants
 from benchmarks.results import REQUIRED, missed_targets, save, save_parts
@@ -17,6 +22,7 @@ from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visito
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
 from benchmarks.unshown import NAMES
+from benchmarks.whole import ENDPOINTS, Endpoint, measure_whole
 from benchmarks.window import DISK, SQLITE, count_lost
 
 from .daemons import has_redis
@@ -84,6 +90,7 @@ def results(ratio: float = 0.5, target: float | None = 0.6) -> dict[str, Any]:
             "python": "CPython 3.11.7",
             "cpu": "a CPU",
             "date": "2026-11-22",
+            "serializer": "json",
             "versions": {"starlette": "1"},
         },
         "scenarios": {"read, cookie": {"why": "", "target": target, "figures": figures}},
@@ -203,6 +210,112 @@ def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
 
     said = "Where ours is not faster than Starlette in the figure: 7, 8 fallback keys (Starlette: none)."
     assert said in readme.section(committed).splitlines()
+
+
+# The page of the documentation
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A page with every part but no figures in it, beside committed results."""
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed")
+    steps = {
+        step: {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1), "limit": stored(500)} for step in "12"
+    }
+    growth = {"size": steps, "cookies": steps, "fallbacks": steps}
+    for name in REQUIRED:
+        save({**results(), "growth": growth}, tmp_path / f"{name}.json")
+    parts = "".join(f"<!-- {name}:start -->\n<!-- {name}:end -->\n" for name in page.PARTS)
+    (tmp_path / "benchmarks.md").write_text(f"before\n{parts}after\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_a_page_is_right_once_it_is_written_and_older_once_the_results_are_others(written: Path) -> None:
+    file = written / "benchmarks.md"
+    stale = [*page.problems(file, written)]
+
+    page.update(file, written)
+
+    assert "benchmarks.md is older than the results" in stale
+    assert page.problems(file, written) == []
+    text = file.read_text(encoding="utf-8")
+    assert (text.startswith("before\n"), text.endswith("\nafter\n")) == (True, True)
+    committed = json.loads((written / f"{REQUIRED[0]}.json").read_text(encoding="utf-8"))
+    save({**committed, "scenarios": results(ratio=0.4)["scenarios"]}, written / f"{REQUIRED[0]}.json")
+    assert page.problems(file, written) == [
+        "benchmarks.md is older than the results",
+        "overhead.svg is older than the results",
+    ]
+
+
+def test_a_page_that_lacks_a_part_is_a_problem(written: Path) -> None:
+    (written / "benchmarks.md").write_text("no parts", encoding="utf-8")
+
+    [problem] = page.problems(written / "benchmarks.md", written)
+
+    assert problem.startswith("LookupError")
+
+
+def test_a_wrong_answer_has_no_time_but_a_row_of_its_own() -> None:
+    runs = dict.fromkeys(REQUIRED, results())
+    runs["cpython-3.11"]["scenarios"]["nested"] = {
+        "why": "",
+        "target": None,
+        "figures": {"ours": overhead(1_000, 0.5), "Starlette": "loses the change"},
+    }
+
+    assert "| nested | 1.0 ± 0.1 | - | **0.50** ± 0.01 | - | - | - | - |" in page.scenarios_part(runs).splitlines()
+    assert "| `nested` | right | loses the change | - | - | - |" in page.answers_part(runs).splitlines()
+    assert page.answers_part(runs).endswith("Everybody answers these rightly: `read, cookie`.")
+
+
+def test_what_was_not_measured_is_said() -> None:
+    runs = dict.fromkeys(REQUIRED, results())
+
+    assert page.whole_part(runs) == 'Not measured yet. `make bench ARGS="--json --only whole"` measures it.'
+    assert page.alone_part(runs) == 'Not measured yet. `make bench ARGS="--json --only alone"` measures it.'
+
+
+def test_the_words_of_a_figure_say_what_its_bars_show() -> None:
+    bars = Bars("µs", {"the endpoint\nreads": {"ours": 57.2, "Starlette": 64.4, "Litestar": None}}, ".0f")
+
+    assert describe(bars, bars.names) == "Bars, µs. the endpoint reads: ours 57, Starlette 64."
+
+
+# A whole request, and a process for each
+
+
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.name)
+@pytest.mark.parametrize("subject", [NONE, OURS, STARLETTE], ids=lambda subject: subject.name)
+def test_a_fastapi_app_answers_rightly_with_each_middleware(endpoint: Endpoint, subject: Subject) -> None:
+    assert judge(endpoint, subject) is None
+
+
+def test_a_fastapi_app_whose_middleware_loses_the_session_gets_words() -> None:
+    forgetful = Subject("forgetful", lambda app, _key, _fallbacks: OURS.wrap(app, f"a key that is {id(app)}, anew", ()))
+
+    assert judge(ENDPOINTS[1], forgetful) == "loses the session"
+
+
+def test_a_whole_request_takes_longer_with_a_session_than_without() -> None:
+    plan = Plan(rounds=3, batch=20, visitors=20)
+
+    measured = measure_whole(plan, lambda steps, _part: steps)["endpoints"]
+
+    assert list(measured) == [endpoint.name for endpoint in ENDPOINTS]
+    figures = measured["writes the session"]
+    assert 0 < figures["none"]["time_ns"]["median"] < figures["ours"]["time_ns"]["median"]
+    assert figures["Starlette"]["of_starlette"]["median"] == 1
+
+
+def test_each_subject_is_measured_in_a_process_of_its_own() -> None:
+    measured = measure_alone([NONE, OURS], QUICK_PROCESSES, lambda steps, _part: steps)
+
+    assert set(measured["scenarios"]) == {*CHOSEN_ALONE}
+    assert measured["processes"] == 1
+    for figures in measured["scenarios"].values():
+        assert figures["none"]["time_ns"]["median"] > 0
+        assert figures["ours"]["overhead_ns"]["median"] > 0
 
 
 # Server-side sessions
@@ -333,8 +446,9 @@ def test_nothing_goes_wrong_with_ours_when_requests_run_at_the_same_time() -> No
 
     ours = [(figures["ours, memory"], figures.get("ours, Redis")) for figures in cases.values()]
     assert [each["wrong"] for places in ours for each in places if each] == [0] * len(CASES) * (1 + has_redis())
-    # As every peer's: only what arrives last is kept.
-    assert cases["6 changes at once: lost"]["Starlette, cookie"] == {"wrong": 100, "of": 120}
+    # Without a store, as every peer's: only what arrives last is kept.
+    for column in ("Starlette, cookie", "ours, cookie"):
+        assert cases["6 changes at once: lost"][column] == {"wrong": 100, "of": 120}
     assert cases["sign-in beside 5 changes: signed out"]["Starlette, cookie"]["wrong"] > 20
 
 
