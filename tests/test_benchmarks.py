@@ -248,6 +248,10 @@ def test_a_page_is_right_once_it_is_written_and_older_once_the_results_are_other
     ]
 
 
+def test_the_page_and_its_figures_are_as_the_committed_results_say() -> None:
+    assert page.problems() == []
+
+
 def test_a_page_that_lacks_a_part_is_a_problem(written: Path) -> None:
     (written / "benchmarks.md").write_text("no parts", encoding="utf-8")
 
