@@ -120,9 +120,10 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Every framework on a server, every server with an app; and what needs Django."""
+    """Every framework on a server, every server with an app; what the docs show of each; and what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py")
+    docs = ("tests/test_docs.py", "tests/test_docs_frameworks.py", "tests/test_docs_django.py")
+    files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py", *docs)
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -74,10 +76,15 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str
 
     monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
     monkeypatch.setenv("SESSION_SECRET", KEY)
+    monkeypatch.setenv("GITHUB_CLIENT_ID", "our name at the provider's")
+    monkeypatch.setenv("GITHUB_CLIENT_SECRET", "our password there")
     monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
     logger = logging.getLogger("asgi_signed_session")
     handlers, level = list(logger.handlers), logger.level
-    names = make_names()
+    module = ModuleType("pages")  # a framework looks up there what an annotation means
+    monkeypatch.setitem(sys.modules, "pages", module)
+    names = vars(module)
+    names |= make_names()
     yield names
     names.clear()  # closes a store now, and not when garbage is collected, of which sqlite3 warns
     logger.handlers[:] = handlers  # some show how to add one

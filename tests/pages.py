@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
+
+import pytest
 
 from asgi_signed_session import SessionMiddleware
 
@@ -31,8 +36,31 @@ KEYS = {
 
 
 def find_blocks(page: str, language: str = "python") -> list[str]:
-    """The code blocks of one language, in order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    """The code blocks of one language, in order, those inside of tabs and with a title too."""
+    fenced = re.findall(rf'^( *)```{language}(?: title="[^"\n]*")?\n(.*?)^\1```$', page, re.DOTALL | re.MULTILINE)
+    return [dedent(block) for _, block in fenced]
+
+
+def find_files(page: str) -> list[tuple[str, str]]:
+    """The Python blocks of ``page`` that are a file of a project, with its path."""
+    return re.findall(r'^```python title="([^"\n]*)"\n(.*?)^```$', PAGES[page], re.DOTALL | re.MULTILINE)
+
+
+def find_tabs(page: str) -> dict[str, str]:
+    """The one Python block of each tab of ``page`` that has one."""
+    tabs = re.findall(r'^=== "(.*)"\n((?:\n|    .*\n)*)', PAGES[page], re.MULTILINE)
+    return {name: block for name, content in tabs for block in find_blocks(content)}
+
+
+def need_what_is_imported(*blocks: str) -> None:
+    """Skips a test where what its blocks import isn't installed."""
+    for block in blocks:
+        for node in ast.walk(ast.parse(block)):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            for module in {name.partition(".")[0] for name in named}:
+                if find_spec(module) is None:
+                    pytest.skip(f"{module} is not installed")
 
 
 def run_block(blocks: Iterable[str], words: str, names: Names) -> Names:
@@ -49,6 +77,7 @@ def run_in_page(page: str, words: str, names: Names) -> Names:
 
 def run_page(page: str, names: Names) -> Names:
     """Runs the blocks of ``page`` one after the other."""
+    need_what_is_imported(*find_blocks(PAGES[page]))
     for block in find_blocks(PAGES[page]):
         execute(block, names)
     return names

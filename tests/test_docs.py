@@ -24,7 +24,17 @@ from .apps import app_that, show_session, visit
 from .browser import Browser
 from .conftest import KEY, NOW
 from .intents import INTENTS, MEANWHILE, TABLE, play, show
-from .pages import PAGES, Names, find_blocks, read_console, run_in_page, run_page
+from .pages import (
+    PAGES,
+    Names,
+    find_blocks,
+    find_files,
+    find_tabs,
+    need_what_is_imported,
+    read_console,
+    run_in_page,
+    run_page,
+)
 from .records import Records, key_of, read_id
 from .servers import browse, running
 from .wire import make_signer, read_payload, set_cookie, sign
@@ -32,12 +42,13 @@ from .wire import make_signer, read_payload, set_cookie, sign
 WIRE_FORMAT = PAGES["explanation/wire-format.md"]
 VALUE, STORED, RECORD = (text.strip() for text in find_blocks(WIRE_FORMAT, "text"))
 
-APPS = find_blocks(PAGES["tutorial.md"])
+APPS = find_tabs("tutorial.md")
 
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-@pytest.mark.parametrize("page", PAGES)
+# A tutorial's tabs are apps, each for a process of its own; a page with files is a project.
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "tutorial.md" and not find_files(page)])
 def test_the_blocks_of_a_page_run_one_after_the_other(page: str, names: Names) -> None:
     if "import orjson" in PAGES[page]:
         pytest.importorskip("orjson", reason="orjson is not installed")
@@ -93,31 +104,27 @@ def test_every_extra_that_is_named_exists() -> None:
     assert installed == extras
 
 
-@pytest.mark.parametrize("block", APPS, ids=["raw", "starlette", "fastapi", "quart"])
-def test_each_app_counts_visits_and_forgets_them(block: str, names: Names) -> None:
-    from starlette.testclient import TestClient
-
-    exec(block, names)
-    client = TestClient(names["app"])
-
-    answers = [client.get(path) for path in ("/", "/", "/forget", "/")]
-
-    assert [answer.text for answer in answers] == ["Visit 1\n", "Visit 2\n", "Forgotten\n", "Visit 1\n"]
+def test_each_framework_has_its_tab_and_the_one_that_most_use_is_the_first() -> None:
+    assert list(APPS) == ["FastAPI", "Starlette", "Litestar", "Quart", "Django", "Raw ASGI"]
 
 
-def test_uvicorn_sends_the_headers_that_are_shown(names: Names, tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(APPS[0])
+@pytest.mark.parametrize("tab", APPS)
+def test_each_app_counts_visits_and_forgets_them_with_the_headers_that_are_shown(tab: str, tmp_path: Path) -> None:
+    need_what_is_imported(APPS[tab])
+    (tmp_path / "app.py").write_text(APPS[tab])
     shown = {command: output for command, output in read_console("tutorial.md") if command.startswith("curl")}
     (visit_shown, forget_shown) = shown.values()
 
     with (
-        running("-m", "uvicorn", "app:app", "--port=0", f"--app-dir={tmp_path}") as server,
+        running("-m", "uvicorn", "app:app", "--port=0", f"--app-dir={tmp_path}", SESSION_SECRET=KEY) as server,
         browse(server) as visitor,
         browse(server, cookie="anything") as another,
     ):
-        visit_sent = lines_of(visitor.get("/"), "vary", "set-cookie", "cache-control")
+        answers = [visitor.get(path) for path in ("/", "/", "/forget", "/")]
         forget_sent = lines_of(another.get("/forget"), "set-cookie")
 
+    assert [answer.text for answer in answers] == ["Visit 1\n", "Visit 2\n", "Forgotten\n", "Visit 1\n"]
+    visit_sent = lines_of(answers[0], "vary", "set-cookie", "cache-control")
     assert hide_time(visit_sent) == hide_time(visit_shown)
     assert forget_sent == forget_shown
     value = re.findall(r"session=(\S+);", visit_sent)[0]

@@ -21,7 +21,18 @@ from benchmarks.serializers import SESSIONS, size_of, takes
 from .apps import app_that, show_session, visit
 from .browser import Browser
 from .conftest import KEY, NOW
-from .pages import ADMIN_KEY, OLD_KEY, PAGES, USER_KEY, Names, find_blocks, read_console, run_in_page, run_page
+from .pages import (
+    ADMIN_KEY,
+    OLD_KEY,
+    PAGES,
+    USER_KEY,
+    Names,
+    find_blocks,
+    find_tabs,
+    read_console,
+    run_in_page,
+    run_page,
+)
 from .records import Records, key_of, read_id
 from .servers import browse, running
 from .wire import KEPT, read_attributes, set_cookie, sign
@@ -439,7 +450,7 @@ def test_a_dict_is_a_store(names: Names) -> None:
 def test_uvicorn_believes_the_proxy_that_it_is_told_of(
     address: str, attributes: str, names: Names, tmp_path: Path
 ) -> None:
-    (tmp_path / "app.py").write_text(find_blocks(PAGES["tutorial.md"])[0])
+    (tmp_path / "app.py").write_text(find_tabs("tutorial.md")["Raw ASGI"])
     [command] = [command for command, _ in read_console("how-to/proxy.md")]
     arguments = shlex.split(command.replace("10.0.0.5", address))
 
