@@ -24,7 +24,7 @@ import time_machine
 from itsdangerous import NoneAlgorithm, Signer, TimestampSigner
 
 import asgi_signed_session
-from asgi_signed_session import Session, SessionMiddleware, SessionSigner, serializers, stores
+from asgi_signed_session import Session, SessionMiddleware, SessionSigner, reporting, serializers, stores
 from asgi_signed_session.__main__ import main as command_line
 from asgi_signed_session.testing import give_session
 
@@ -150,6 +150,7 @@ class Listener(logging.Handler):
 def collect() -> dict[str, list[Message]]:
     """What each of the causes has the package say."""
     listener = Listener()
+    reporting._said.clear()  # what is said once a process
     logger = logging.getLogger("asgi_signed_session")
     level = logger.level
     logger.addHandler(listener)

@@ -178,13 +178,15 @@ def test_an_error_page_goes_out_though_the_session_was_replaced_before_it_was_lo
     assert store.asked == []
 
 
-def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: Records) -> None:
+@pytest.mark.parametrize("autoload", [True, False])
+def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: Records, autoload: bool) -> None:
     left: list[Session] = []
 
     async def talk(session: Session) -> Any:
         left.append(session)
 
-    serve(browser, store, talk, autoload=False)
+    serve(browser, store, talk, autoload=autoload)
+    store.forget()
 
     with pytest.raises(SessionNotLoadedError) as error:
         asyncio.run(left[0].load())
@@ -193,6 +195,37 @@ def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: 
         " the app returns."
     )
     assert store.asked == []
+
+
+@pytest.mark.parametrize("touched", [True, False])
+def test_without_a_store_a_load_after_the_end_does_nothing_as_before(wrap: Wrap, touched: bool) -> None:
+    left: list[Session] = []
+
+    def act(scope: Any) -> None:
+        left.append(scope["session"])
+        assert not touched or scope["session"] == {}
+
+    wrap(app_that(act)).get()
+    asyncio.run(left[0].load())
+
+    assert left[0] == {}
+
+
+def test_a_session_that_is_loaded_again_is_signed_anew_all_the_same(
+    browser: Browser, store: Records, clock: Any
+) -> None:
+    options: dict[str, Any] = {"max_age": 100, "refresh_after": 50}
+    browser.app = SessionMiddleware(visit, KEY, store=store, **options)
+    browser.get("/login")
+    clock.shift(51)
+
+    async def talk(session: Session) -> Any:
+        await session.load()
+        return dict(session)
+
+    before = browser.cookies["session"]
+    assert serve(browser, store, talk, **options) == ADA
+    assert browser.cookies["session"] != before
 
 
 def test_starlettes_request_leads_to_a_session_that_can_be_loaded(store: Records) -> None:
@@ -671,7 +704,6 @@ def test_a_save_after_the_connection_has_ended_is_refused(browser: Browser, stor
     serve(browser, store, keep)
 
     async def main() -> None:
-        await sessions[0].load()
         sessions[0]["a"] = 1
         with pytest.raises(SessionError) as refusal:
             await sessions[0].save()

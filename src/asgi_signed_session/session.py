@@ -19,7 +19,7 @@ from decimal import Decimal
 from typing import Any, Final, Literal, Protocol
 from uuid import UUID
 
-from .errors import SessionError
+from .errors import SessionError, SessionNotLoadedError
 from .ids import Id
 from .lifetime import Seconds, read_seconds
 from .merging import is_same
@@ -294,11 +294,16 @@ class Session(dict[str, Any]):
 
         For the first time, where the middleware has ``autoload=False``. Or again, on a connection that lives long, such
         as a websocket: what others have changed since is put in, and what was changed here stays. One that was ended
-        since is then empty, and ``rejected`` says why.
+        since is then empty, and ``rejected`` says why. Raises ``SessionNotLoadedError`` once the connection has ended.
         """
         exchange = self._find_exchange()
         if exchange is not None:
             await exchange.load()
+        elif self._exchange is _ENDED and self._keeper.make_id() is not None:
+            raise SessionNotLoadedError(
+                "The session can't be loaded any more, as its connection has ended: write 'await"
+                " request.session.load()' before the app returns."
+            )
 
     async def save(self) -> None:
         """With a store: saves now what has changed, for a connection that lives long.

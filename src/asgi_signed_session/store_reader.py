@@ -143,7 +143,14 @@ class StoreReader(BaseKeeper):
         place = Place(place.id, proof, end, stored, payload)
         issued_at, without = now_there.issued_at or None, record.without
         found = Record(
-            NO_CONTENT, now_there.metadata, payload, record.signed_at, issued_at, place=place, without=without
+            NO_CONTENT,
+            now_there.metadata,
+            payload,
+            record.signed_at,
+            issued_at,
+            record.due,
+            place=place,
+            without=without,
         )
         own = self.codec.write(content, now_there.metadata)
         return self._merge(own, replace(found, payload=record.payload), record.without)[0], found

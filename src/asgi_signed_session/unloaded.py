@@ -19,15 +19,6 @@ class UnloadedSession(UnreadSession):
     def mark_accessed(self) -> None:
         """No touch: Starlette's ``request.session`` calls it on the way to ``await request.session.load()``."""
 
-    async def load(self) -> None:
-        """Reads the session from the store. Raises ``SessionNotLoadedError`` once the connection has ended."""
-        if self._find_exchange() is None:
-            raise SessionNotLoadedError(
-                "The session can't be loaded any more, as its connection has ended: write 'await"
-                " request.session.load()' before the app returns."
-            )
-        await super().load()
-
     def __sizeof__(self) -> int:
         return dict.__sizeof__(self)
 
