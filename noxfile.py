@@ -137,6 +137,13 @@ def others(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *files, *session.posargs)
 
 
+@nox.session(default=False)
+def ecosystem(session: nox.Session) -> None:
+    """Packages' tests on Starlette's middleware and on ours, compared; -- NAME ... tries some, -- --write keeps it."""
+    session.install("pip>=25.1")  # it installs into the environments that it makes, one a package
+    session.run("python", "-m", "tests.ecosystem", *session.posargs)
+
+
 @nox.session
 def stores(session: nox.Session) -> None:
     """Sessions in Redis, Valkey and databases, what happens when these or the app's workers are killed, and costs."""

@@ -1,0 +1,1 @@
+"""Packages that people use with Starlette's session middleware: their tests pass as well on ours."""
