@@ -825,7 +825,8 @@ def test_what_does_not_prolong_is_still_said_after_a_clear_and_a_save(wrap: Wrap
 
 def test_prolong_is_true_or_false() -> None:
     session = Session()
+    wrong: Any = 0
 
     assert session.prolong is True
     with pytest.raises(TypeError, match=r"^session\.prolong is of type int; write session\.prolong = False\.$"):
-        session.prolong = 0  # type: ignore[assignment]
+        session.prolong = wrong
