@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 from anyio import create_task_group, sleep
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.client import PubSub
-from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from .chat import Room
 
@@ -20,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 def connect(url: str) -> Redis:
     """A client whose requests wait for a connection, where the usual one fails when all are taken."""
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, timeout=5, decode_responses=True))
+    retry = Retry(NoBackoff(), 1)  # as a Redis that was restarted has closed each of the connections
+    pool = BlockingConnectionPool.from_url(url, timeout=5, decode_responses=True, retry=retry)
+    return Redis.from_pool(pool)
 
 
 class RedisRoom(Room):
@@ -47,6 +51,6 @@ class RedisRoom(Room):
             try:
                 async for heard in subscription.listen():  # it subscribes again when it has to connect again
                     self.pass_on(heard["data"])
-            except RedisConnectionError:
+            except RedisError:  # or the app would end with it
                 logger.warning("Redis can't be reached: the chat hears nothing.")
-                await sleep(1)
+            await sleep(1)
