@@ -52,14 +52,6 @@ PACKAGES = (
     ),
     Package("imia", needs=SERVED, app="test_imia.py"),
     Package("kupala", needs=SERVED, app="test_kupala.py"),
-    Package(
-        "marimo",
-        needs=SERVED,
-        app="test_marimo.py",
-        broken=("test_marimo.py::test_its_cookie_is_named_after_its_path_and_for_that_alone",),
-        why="It sets the `session_cookie` and the `path` of its own subclass anew at each request. Ours works them out "
-        "when it is made: signing in works, but two servers on one host share a cookie.",
-    ),
     Package("nicegui", needs=SERVED, app="test_nicegui.py"),
     Package(
         "python-fasthtml",
