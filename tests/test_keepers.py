@@ -35,7 +35,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def cookies(*values: str, host: bytes = b"www.shop.test") -> list[tuple[bytes, bytes]]:
     """The headers of a browser that sends ``values`` in that order."""
-    return [(b"host", host), (b"cookie", "; ".join(f"session={value}" for value in values).encode())]
+    return [(b"cookie", "; ".join(f"session={value}" for value in values).encode()), (b"Host", host)]
 
 
 def signed_before(content: Any, seconds: int = 60) -> str:
