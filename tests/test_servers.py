@@ -1,6 +1,6 @@
 """Every framework on a server, every server with an app: real processes, a real HTTP client, a real websocket client.
 
-What the README says of servers is generated from ``SERVERS``, and each line of it is asked of the server here.
+The table in docs/reference/servers.md is generated from ``SERVERS``, and each line of it is asked of the server here.
 """
 
 from __future__ import annotations
@@ -326,11 +326,11 @@ def describe(server: str, facts: Facts) -> str:
     )
 
 
-def test_the_readmes_table_of_servers_is_what_is_tried_here() -> None:
+def test_the_documentations_table_of_servers_is_what_is_tried_here() -> None:
     table = [
         "| server | headers of `websocket.accept` | if not sent, a lost change is warned about | denial response |",
         "| --- | --- | --- | --- |",
         *[describe(server, facts) for server, facts in SERVERS.items()],
     ]
 
-    assert "\n".join(table) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(table) in (ROOT / "docs" / "reference" / "servers.md").read_text(encoding="utf-8")
