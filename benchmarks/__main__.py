@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     only = f"a part ({', '.join((*PARTS, *ON_REQUEST))}), or the scenarios whose name contains this; can be repeated"
-    save = "write the results here; without FILE into those in benchmarks/results, where the README's tables come from"
+    save = "write the results here; without FILE into those in benchmarks/results, which README and docs show"
     parser.add_argument("--only", metavar="NAME", action="append", default=[], help=only)
     parser.add_argument("--json", metavar="FILE", nargs="?", type=Path, const=COMMITTED, help=save)
     parser.add_argument("--plot", metavar="FILE", type=Path, help="draw the growth here, as SVG")

@@ -11,7 +11,6 @@ from typing import Any
 from benchmarks import bars, figure
 from benchmarks.bars import Bars
 from benchmarks.growth import AXES
-from benchmarks.readme import PEERS, is_not_faster, markdown_table, ratio_cell, steps_not_faster
 from benchmarks.results import (
     FOLDER,
     cell,
@@ -25,12 +24,14 @@ from benchmarks.results import (
     wrong,
 )
 from benchmarks.stored import COLUMNS, MEMORY, REDIS
-from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE
+from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
 from benchmarks.unshown import is_shown
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "benchmarks.md"
 BLOCK = re.compile(r"<!-- ([\w-]+):start -->\n.*?<!-- \1:end -->", re.DOTALL)
-FIGURES = Path("figures")  # beside the page
+FIGURES = "figures"  # beside the page
+PEERS = [subject.name for subject in SUBJECTS if subject not in (NONE, OURS, LIMIT)]
+CONCLUSIVE = 0.97  # a ratio above it is called a draw, not a gain
 DRAWN = ("untouched, cookie", "read, cookie", "write, cookie", "nested, read", "20 cookies, read")
 SHOWN = (OURS.name, *PEERS)
 LATER = 'Not measured yet. `make bench ARGS="--json --only {}"` measures it.'
@@ -77,8 +78,16 @@ def figures_of(results: Results) -> dict[str, Bars]:
     return {"whole.svg": whole_bars(results), **drawn} if "whole" in results else drawn
 
 
-def picture(name: str, each: Bars, choice: tuple[str, ...]) -> str:
-    return f"![{bars.describe(each, choice)}]({FIGURES}/{name})"
+def picture(name: str, each: Bars, choice: tuple[str, ...], folder: str = FIGURES) -> str:
+    return f"![{bars.describe(each, choice)}]({folder}/{name})"
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    return "\n".join(map(line, [head, ["---", *["--:"] * (len(head) - 1)], *rows]))
+
+
+def line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 # A whole request
@@ -231,6 +240,14 @@ def orjson_line(results: Results) -> str:
     return f"Ours / Starlette with `serializer=orjson`, on {python(results)}: {shown}."
 
 
+def ratio_cell(figures: Any) -> str:
+    return "-" if ratio_of(figures) is None else spread_cell(figures["ratio"])
+
+
+def spread_cell(ratio: Any) -> str:
+    return f"**{ratio['median']:.2f}** ± {(ratio['high'] - ratio['low']) / 2:.2f}"
+
+
 def alone_part(runs: Runs) -> str:
     results = runs["cpython-3.11"]
     if "alone" not in results:
@@ -260,6 +277,14 @@ def growth_part(runs: Runs) -> str:
         f"and with the keys that are tried]({FIGURES}/growth.svg)\n\n"
         f"Ours is not faster than Starlette here: {shown or 'nowhere'}."
     )
+
+
+def steps_not_faster(steps: dict[str, Any]) -> list[int]:
+    """Where Starlette has one figure alone, it stands for all, as it is drawn."""
+    ours, starlette = figure.measured(steps, OURS.name), dict(figure.measured(steps, STARLETTE.name))
+    alone = next(iter(starlette.values())) if len(starlette) == 1 else None
+    theirs = [(step, time, starlette.get(step, alone)) for step, time in ours]
+    return [step for step, time, other in theirs if other is not None and time > CONCLUSIVE * other]
 
 
 def memory_part(runs: Runs) -> str:
@@ -321,7 +346,6 @@ def million_part(runs: Runs) -> str:
 
 
 def not_faster_part(runs: Runs) -> str:
-    """As the README's: a median above 0.97 of a peer's, or middle halves that overlap, is not faster."""
     measured = {name: results for name, results in runs.items() if results["environment"]["serializer"] == "json"}
     found = [
         f"- In one process, {python(results)}: {name}, against {peer}."
@@ -336,6 +360,15 @@ def not_faster_part(runs: Runs) -> str:
             names = [name for name, entry in scenarios.items() if place in entry and is_not_faster(entry[place], peer)]
             found += [f"- With the session {where}, against {peer}: {'; '.join(names)}."] if names else []
     return "\n".join(found) or "Nothing in these tables."
+
+
+def is_not_faster(figures: dict[str, Any], peer: str) -> bool:
+    """Where a peer with a right answer is as fast, or where the middle halves of their rounds overlap."""
+    ours, theirs = figures[OURS.name], figures.get(peer)
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        return False
+    mine, other = ours["overhead_ns"], theirs["overhead_ns"]
+    return bool(mine["median"] > CONCLUSIVE * other["median"] or mine["high"] >= other["low"])
 
 
 def served_part(runs: Runs) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 from benchmarks.subjects import SUBJECTS
 
 FOLDER = Path(__file__).with_name("results")
-# What the README's tables are made from, so what has to be there.
+# What the tables in README and docs are made from, so what has to be there.
 REQUIRED: tuple[str, ...] = ("cpython-3.11", "cpython-3.13", "cpython-3.11-orjson")
 # What the subjects and the server run on.
 UNDERNEATH = (
     *("itsdangerous", "asgi-tools", "pyjwt", "cryptography", "msgspec", "orjson"),
-    *("uvicorn", "httptools", "uvloop"),
+    *("fastapi", "uvicorn", "httptools", "uvloop"),
 )
 
 

@@ -106,5 +106,5 @@ def versions() -> dict[str, str]:
 
 
 def is_shown(column: str) -> bool:
-    """Whether a column, ``subject, place``, is for the README."""
+    """Whether a column, ``subject, place``, is for readers of the documentation."""
     return not column.startswith(tuple(f"{name}," for name in NAMES))

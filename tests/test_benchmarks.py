@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import figure, page, readme
+from benchmarks import page, readme
 from benchmarks.alone import CHOSEN as CHOSEN_ALONE
 from benchmarks.alone import QUICK as QUICK_PROCESSES
 from benchmarks.alone import measure_alone
@@ -17,7 +17,7 @@ from benchmarks.correctness import CASES, Browser, measure_correctness
 from benchmarks.harness import Plan
 from benchmarks.million import measure_million
 from benchmarks.parts import ON_REQUEST, PARTS, wants
-from benchmarks.results import REQUIRED, missed_targets, save, save_parts
+from benchmarks.results import REQUIRED, load_committed, missed_targets, ratio_of, save, save_parts, scenarios_of
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
@@ -113,7 +113,7 @@ def results(ratio: float = 0.5, target: float | None = 0.6) -> dict[str, Any]:
         "correctness": {
             "date": "2026-11-20",
             "cases": {
-                "6 at once": {"ours, Redis": {"wrong": 0, "of": 6}, "Starlette, cookie": {"wrong": 5, "of": 6}},
+                readme.LOST: {"ours, Redis": {"wrong": 0, "of": 6}, "Starlette, cookie": {"wrong": 5, "of": 6}},
                 "sign-out": {"ours, Redis": {"wrong": 1, "of": 40}, "Starlette, cookie": "has no way"},
             },
         },
@@ -121,20 +121,27 @@ def results(ratio: float = 0.5, target: float | None = 0.6) -> dict[str, Any]:
     }
 
 
+def whole(endpoint: str) -> dict[str, Any]:
+    figures = {
+        name: {"time_ns": spread(time, 100), "of_starlette": spread(share, 0.01)}
+        for name, time, share in (("none", 41_000, 0.65), ("ours", 45_000, 0.71), ("Starlette", 63_000, 1))
+    }
+    return {"date": "2026-11-23", "endpoints": {endpoint: figures}}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Committed results, with a README and a figure made from them."""
+    """Committed results, with a README made from them."""
     for name in REQUIRED:
         save(results(), tmp_path / f"{name}.json")
     text = f"before\n{readme.START}\n{readme.END}\nafter\n"
     committed = dict.fromkeys(REQUIRED, results())
     (tmp_path / "README.md").write_text(readme.with_section(text, committed), encoding="utf-8")
-    (tmp_path / "growth.svg").write_text(figure.digest(results()["growth"]), encoding="utf-8")
     return tmp_path
 
 
 def problems(folder: Path) -> list[str]:
-    return readme.problems(folder / "README.md", folder / "growth.svg", folder)
+    return readme.problems(folder / "README.md", folder)
 
 
 def test_a_readme_made_from_the_results_has_no_problems(folder: Path) -> None:
@@ -143,14 +150,55 @@ def test_a_readme_made_from_the_results_has_no_problems(folder: Path) -> None:
     assert problems(folder) == []
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert (
-        "| read, cookie | 1.0 ± 0.1 | 2.0 ± 0.1 | **0.50** ± 0.01 | - | - | - | loses the change |" in text.splitlines()
+
+
+def test_the_readme_has_what_a_session_costs_in_ours_and_in_starlettes_and_how_much_is_lost() -> None:
+    lines = readme.section(results()).splitlines()
+
+    assert lines[:7] == [
+        "|  | ours | Starlette | ours / Starlette |",
+        "| --- | --: | --: | --: |",
+        "| A whole FastAPI request: session left alone, µs | not measured yet | not measured yet | - |",
+        "| A whole FastAPI request: session read, µs | not measured yet | not measured yet | - |",
+        "| A whole FastAPI request: session changed, µs | not measured yet | not measured yet | - |",
+        "| The middleware alone: session read, µs | 1.0 ± 0.1 | 2.0 ± 0.1 | **0.50** ± 0.01 |",
+        "| Six changes at once: lost | 0 of 6, with a store (Redis) | 5 of 6 | - |",
+    ]
+    assert lines[8].endswith(
+        "CPython 3.11.7, Starlette 1, a CPU, 2026-11-20, 2026-11-22. `make bench` measures it anew."
     )
 
 
-@pytest.mark.parametrize("name", REQUIRED)
-def test_a_readme_older_than_any_of_the_results_is_a_problem(folder: Path, name: str) -> None:
-    save(results(ratio=0.4), folder / f"{name}.json")
+def test_the_readme_has_a_whole_request_where_it_was_measured() -> None:
+    lines = readme.section({**results(), "whole": whole("reads the session")}).splitlines()
+
+    row = "| A whole FastAPI request: session read, µs | 45.0 ± 0.1 | 63.0 ± 0.1 | **0.71** ± 0.01 |"
+    assert row in lines
+    assert "| A whole FastAPI request: session changed, µs | not measured yet | not measured yet | - |" in lines
+
+
+def test_the_committed_table_has_at_most_eight_rows_and_four_columns() -> None:
+    table = [line for line in readme.section(load_committed()["cpython-3.11"]).splitlines() if line.startswith("|")]
+
+    assert len(table) - 2 <= 8
+    assert {line.count("|") - 1 for line in table} == {4}
+
+
+def test_the_readme_of_this_repository_is_as_the_committed_results_say() -> None:
+    assert readme.problems() == []
+
+
+@pytest.mark.parametrize("name", ["cpython-3.11", "cpython-3.13"])
+def test_the_share_of_starlettes_cost_that_the_readme_names_is_what_was_measured(name: str) -> None:
+    scenarios = dict(scenarios_of(load_committed()[name]))
+    left_alone, read = (scenarios[each]["figures"]["ours"] for each in ("untouched, cookie", "read, cookie"))
+
+    assert (ratio_of(left_alone) or 1) < 1 / 10
+    assert (ratio_of(read) or 1) < 2 / 3
+
+
+def test_a_readme_older_than_the_results_is_a_problem(folder: Path) -> None:
+    save(results(ratio=0.4), folder / "cpython-3.11.json")
 
     assert problems(folder) == ["README.md is older than the results"]
 
@@ -171,45 +219,6 @@ def test_a_readme_without_the_section_is_a_problem(folder: Path) -> None:
     [problem] = problems(folder)
 
     assert problem.startswith("LookupError")
-
-
-def test_a_figure_of_other_results_is_a_problem(folder: Path) -> None:
-    (folder / "growth.svg").write_text("<svg/>", encoding="utf-8")
-
-    assert problems(folder) == ["growth.svg is older than the results"]
-
-
-def test_where_ours_is_not_faster_is_said() -> None:
-    committed = {**dict.fromkeys(REQUIRED, results()), "cpython-3.13": results(ratio=1.2)}
-
-    assert "Where ours is not faster, or not clearly: read, cookie against Starlette (CPython 3.13)." in readme.section(
-        committed
-    )
-
-
-def test_medians_apart_are_a_draw_where_the_middle_rounds_overlap() -> None:
-    section = readme.section(dict.fromkeys(REQUIRED, results(ratio=0.96)))
-    apart = readme.section(dict.fromkeys(REQUIRED, results(ratio=0.89)))
-
-    assert "Where ours is not faster, or not clearly: read, cookie against Starlette (CPython 3.11), " in section
-    assert "Where ours is not faster, or not clearly: nowhere in these tables." in apart
-
-
-def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
-    growth = {
-        "size": {"50": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)}},
-        "cookies": {},
-        "fallbacks": {
-            "0": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)},
-            "6": {"ours": overhead(1_900, 0.95), "Starlette": "loses the session"},
-            "7": {"ours": overhead(1_980, 0.99), "Starlette": "loses the session"},
-            "8": {"ours": overhead(2_100, 1.05), "Starlette": "loses the session"},
-        },
-    }
-    committed = {**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "growth": growth}}
-
-    said = "Where ours is not faster than Starlette in the figure: 7, 8 fallback keys (Starlette: none)."
-    assert said in readme.section(committed).splitlines()
 
 
 # The page of the documentation
@@ -250,6 +259,48 @@ def test_a_page_is_right_once_it_is_written_and_older_once_the_results_are_other
 
 def test_the_page_and_its_figures_are_as_the_committed_results_say() -> None:
     assert page.problems() == []
+
+
+def test_a_page_with_a_figure_of_other_results_is_a_problem(written: Path) -> None:
+    page.update(written / "benchmarks.md", written)
+    (written / "figures" / "growth.svg").write_text("<svg/>", encoding="utf-8")
+
+    assert page.problems(written / "benchmarks.md", written) == ["growth.svg is older than the results"]
+
+
+def test_where_ours_is_not_faster_is_said() -> None:
+    runs = {**dict.fromkeys(REQUIRED, results()), "cpython-3.13": results(ratio=1.2)}
+
+    assert (
+        "- In one process, CPython 3.11.7: read, cookie, against Starlette." in page.not_faster_part(runs).splitlines()
+    )
+
+
+def test_medians_apart_are_a_draw_where_the_middle_rounds_overlap() -> None:
+    overlapping, apart = (
+        page.not_faster_part({name: {**results(ratio=ratio), "stores": {}} for name in REQUIRED})
+        for ratio in (0.96, 0.89)
+    )
+
+    assert "- In one process, CPython 3.11.7: read, cookie, against Starlette." in overlapping.splitlines()
+    assert apart == "Nothing in these tables."
+
+
+def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
+    growth = {
+        "size": {"50": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)}},
+        "cookies": {},
+        "fallbacks": {
+            "0": {"ours": overhead(1_000, 0.5), "Starlette": overhead(2_000, 1)},
+            "6": {"ours": overhead(1_900, 0.95), "Starlette": "loses the session"},
+            "7": {"ours": overhead(1_980, 0.99), "Starlette": "loses the session"},
+            "8": {"ours": overhead(2_100, 1.05), "Starlette": "loses the session"},
+        },
+    }
+    runs = {**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "growth": growth}}
+
+    said = "Ours is not faster than Starlette here: 7, 8 fallback keys (Starlette: none)."
+    assert said in page.growth_part(runs).splitlines()
 
 
 def test_a_page_that_lacks_a_part_is_a_problem(written: Path) -> None:
@@ -325,59 +376,61 @@ def test_each_subject_is_measured_in_a_process_of_its_own() -> None:
 # Server-side sessions
 
 
-def test_the_readme_has_commands_times_and_bytes_of_server_side_sessions() -> None:
-    lines = readme.section(dict.fromkeys(REQUIRED, results())).splitlines()
+def test_the_page_has_times_commands_and_bytes_of_server_side_sessions() -> None:
+    lines = page.stores_part(dict.fromkeys(REQUIRED, results())).splitlines()
 
     assert (
-        "| read, cookie | get + evalsha: 1.0 ± 0.1 | none: 2.0 ± 0.1 | - "
-        "| 3.0 ± 0.1 | 1.0 ± 0.1 | loses the change | 4.0 ± 0.1 | - |" in lines
+        "| read, cookie | 1.0 ± 0.1 | 2.0 ± 0.1 | - | 3.0 ± 0.1 | 1.0 ± 0.1 | loses the change | 4.0 ± 0.1 | - |"
+        in lines
     )
-    assert "| read, 20 at once | get: 0.9 ± 0.1 | - | - | - | - | - | - | - |" in lines
-    assert (
-        "Where ours, in a store, is not faster, or not clearly. In memory, against starsessions: read, cookie." in lines
-    )
-    assert (
-        "Bytes that a session takes in a store. "
-        "With 2 kB: ours in Redis 2,600, starsessions in Redis 2,700, ours in SQLite 4,200." in lines
-    )
+    assert "| read, cookie | get + evalsha | none | - |" in lines
+    assert "- With 2 kB: ours in Redis 2,600, starsessions in Redis 2,700, ours in SQLite 4,200." in lines
 
 
-def test_the_readme_says_what_goes_wrong_when_requests_run_at_the_same_time() -> None:
-    lines = readme.section(dict.fromkeys(REQUIRED, results())).splitlines()
+def test_where_ours_in_a_store_is_not_faster_is_said() -> None:
+    lines = page.not_faster_part(dict.fromkeys(REQUIRED, results())).splitlines()
 
-    start = lines.index("|  | ours, Redis | Starlette, cookie |")
-    assert lines[start + 2 : start + 4] == ["| 6 at once | 0 of 6 | 5 of 6 |", "| sign-out | 1 of 40 | has no way |"]
+    assert lines == ["- With the session in memory, against starsessions: read, cookie."]
 
 
-def test_what_is_measured_of_others_without_their_knowing_is_not_in_the_readme() -> None:
+def test_the_page_says_what_goes_wrong_when_requests_run_at_the_same_time() -> None:
+    lines = page.losses_part(dict.fromkeys(REQUIRED, results())).splitlines()
+
+    start = lines.index("| how often it goes wrong (2026-11-20) | ours, Redis | Starlette, cookie |")
+    assert lines[start + 2 : start + 4] == [
+        f"| {readme.LOST} | 0 of 6 | 5 of 6 |",
+        "| sign-out | 1 of 40 | has no way |",
+    ]
+
+
+def test_what_is_measured_of_others_without_their_knowing_is_not_on_the_page() -> None:
     wrong = {"wrong": 5, "of": 6}
     correctness = {
         "date": "2026-11-20",
         "cases": {"6 at once": {"ours, Redis": wrong, **{f"{name}, Redis": wrong for name in NAMES}}},
     }
-    section = readme.section({name: {**results(), "correctness": correctness} for name in REQUIRED})
+    part = page.losses_part({name: {**results(), "correctness": correctness} for name in REQUIRED})
 
-    assert "|  | ours, Redis |" in section.splitlines()
-    assert [name for name in NAMES if name in section] == []
+    assert "| how often it goes wrong (2026-11-20) | ours, Redis |" in part.splitlines()
+    assert [name for name in NAMES if name in part] == []
 
 
-def test_the_readme_has_a_million_sessions_where_they_were_measured() -> None:
+def test_the_page_has_a_million_sessions_where_they_were_measured() -> None:
     call = {"median": 6.0, "p99": 9.0, "max": 80.0}
     counts = {"1,000,000": {"read_us": call, "write_us": {**call, "median": 22.0}, "file_mb": 1_340.5}}
     million = {"date": "2026-11-23", "counts": counts}
 
-    section = readme.section({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "million": million}})
+    part = page.million_part({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "million": million}})
 
-    said = "1,000,000 sessions: 6.0 to read, 22.0 to write, 1,340.5 MB."
-    assert f"`SQLiteStore` as it grows, µs a call and the file's size (2026-11-23): {said}" in section.splitlines()
+    assert "| 1,000,000 | 6.0 (9.0) | 22.0 (9.0) | 1,340.5 MB |" in part.splitlines()
 
 
-def test_a_readme_from_a_machine_without_redis_says_so() -> None:
+def test_a_page_from_a_machine_without_redis_says_so() -> None:
     without = {**results(), "stores": {"skipped": "redis-server isn't installed"}}
 
-    section = readme.section({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": without})
+    part = page.stores_part({**dict.fromkeys(REQUIRED, results()), "cpython-3.11": without})
 
-    assert "Server-side sessions: not measured, redis-server isn't installed." in section.splitlines()
+    assert part == "Not measured: redis-server isn't installed."
 
 
 def test_the_terminal_says_what_was_skipped() -> None:
@@ -415,7 +468,7 @@ def test_the_terminal_shows_every_part() -> None:
 
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "read, cookie ours get + evalsha 1.0 ± 0.1 3.0 ± 0.1 4.0 ± 0.1 -" in lines
-    assert "6 at once 0 of 6 5 of 6" in lines
+    assert f"{readme.LOST} 0 of 6 5 of 6" in lines
     assert "1,000,000 6.0 / 9.0 / 80.0 6.0 / 9.0 / 80.0 1340.5" in lines
 
 
