@@ -122,9 +122,10 @@ def lowest(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """Every framework on a server, every server with an app; what the docs show of each; and what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    docs = ("tests/test_docs.py", "tests/test_docs_frameworks.py", "tests/test_docs_django.py")
+    docs = ("tests/test_docs_frameworks.py", "tests/test_docs_django.py")
     files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py", *docs)
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_docs.py", "-k", "frameworks")
 
 
 @nox.session
@@ -132,6 +133,7 @@ def others(session: nox.Session) -> None:
     """Session middlewares of others, inside ours and around it: the packages that bring one, and an older Starlette."""
     session.install("--editable", ".", *TEST, *OTHERS)
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/others", *session.posargs)
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_docs.py", "-k", "in-its-place")
     session.install("starlette==0.46.2")
     files = ("tests/test_compatibility.py", "tests/test_other_middlewares.py")
     session.run("python", "-m", "pytest", *files, *session.posargs)
