@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
-from asgi_signed_session import Session, SessionError, SessionMiddleware
+from asgi_signed_session import Session, SessionError, SessionMiddleware, SessionNotLoadedError
 from asgi_signed_session.stores import MemoryStore
 
 from .apps import app_that
@@ -234,3 +234,25 @@ def test_a_scope_that_is_used_again_has_a_session_of_its_own(run: Any, caplog: p
     run(lambda: twice({"type": "http", "path": "/", "headers": []}, None, drop))
 
     assert said(caplog) == []
+
+
+@pytest.mark.parametrize("make_store", STORES.values(), ids=STORES)
+@pytest.mark.parametrize("kind", [dict, Session])
+def test_what_the_app_has_put_in_its_place_is_told_too(
+    run: Any, caplog: pytest.LogCaptureFixture, make_store: Any, kind: type[dict[str, Any]]
+) -> None:
+    session = end(run, lambda scope: scope.update(session=kind(user="grace")), store=make_store())
+
+    session["n"] = 2
+
+    assert session == {"user": "grace", "n": 2}
+    assert said(caplog) == [lost("test_what_the_app_has_put_in_its_place_is_told_too")]
+
+
+@pytest.mark.parametrize("make_store", [Records, MemoryStore])
+def test_loading_raises_after_a_change_was_lost_too(run: Any, make_store: Any) -> None:
+    session = end(run, FIRST["flat key read"], store=make_store())
+    session["n"] = 2
+
+    with pytest.raises(SessionNotLoadedError, match="ended"):
+        asyncio.run(session.load())

@@ -221,8 +221,9 @@ def test_a_flask_app_beside_it_with_the_same_cookie_is_told(wrap: Wrap, caplog: 
     assert warnings(caplog) == [OTHER_SOFTWARE]
 
 
-def test_an_app_that_sets_the_cookie_by_hand_is_told(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
-    own = [(b"set-cookie", b"other=1"), (b"set-cookie", b"session=1; path=/")]
+@pytest.mark.parametrize("name", [b"set-cookie", b"Set-Cookie"])
+def test_an_app_that_sets_the_cookie_by_hand_is_told(wrap: Wrap, caplog: pytest.LogCaptureFixture, name: bytes) -> None:
+    own = [(b"set-cookie", b"other=1"), (name, b"session=1; path=/")]
     browser = wrap(app_that(lambda scope: dict(scope["session"]), own))
 
     for _ in range(2):
@@ -237,6 +238,26 @@ def test_a_cookie_of_the_apps_with_another_name_is_no_warning(wrap: Wrap, caplog
     assert warnings(caplog) == []
 
 
+@pytest.mark.parametrize("value", ["other=1", memoryview(b"other=1")], ids=["text", "memoryview"])
+def test_a_cookie_of_the_apps_that_is_no_bytes_is_left_to_the_server(wrap: Wrap, value: Any) -> None:
+    """Daphne sends text, too."""
+    sent: list[Any] = []
+
+    browser = wrap(app_that(lambda scope: scope["session"].update(ADA), [(b"set-cookie", value)]))
+    inside = browser.app
+
+    async def daphne(scope: Any, receive: Any, _send: Any) -> None:
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await inside(scope, receive, send)
+
+    browser.app = daphne
+    browser.get()
+
+    assert [content for name, content in sent[0]["headers"] if name == b"set-cookie"] == [value, set_cookie(ADA)]
+
+
 @pytest.mark.parametrize(
     ("host", "shown"),
     [
@@ -246,6 +267,7 @@ def test_a_cookie_of_the_apps_with_another_name_is_no_warning(wrap: Wrap, caplog
         (b"[::1]:8000", "[::1]"),
         (b"[::1]", "[::1]"),
         (b"evil\nhost", "evil\nhost"),
+        (b"12345", "12345"),
     ],
 )
 def test_a_domain_that_is_not_the_hosts_is_told(
@@ -259,7 +281,7 @@ def test_a_domain_that_is_not_the_hosts_is_told(
 
 
 @pytest.mark.parametrize("domain", ["shop.test", ".shop.test", "Shop.Test"])
-@pytest.mark.parametrize("host", [b"shop.test", b"www.shop.test", b"WWW.SHOP.TEST:8000"])
+@pytest.mark.parametrize("host", [b"shop.test", b"www.shop.test", b"WWW.SHOP.TEST:8000", b"shop.test:"])
 def test_a_domain_of_the_host_or_above_it_is_no_warning(
     wrap: Wrap, caplog: pytest.LogCaptureFixture, domain: str, host: bytes
 ) -> None:
@@ -268,7 +290,10 @@ def test_a_domain_of_the_host_or_above_it_is_no_warning(
     assert warnings(caplog) == []
 
 
-def test_a_request_without_a_host_is_no_warning(wrap: Wrap, caplog: pytest.LogCaptureFixture) -> None:
-    wrap(visit, domain="shop.test").get("/login", headers=[])
+@pytest.mark.parametrize("headers", [[], [(b"host", b"")], [(b"host", b":8000")]])
+def test_a_request_without_a_host_is_no_warning(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, headers: list[tuple[bytes, bytes]]
+) -> None:
+    wrap(visit, domain="shop.test").get("/login", headers=headers)
 
     assert warnings(caplog) == []

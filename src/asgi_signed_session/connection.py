@@ -42,6 +42,7 @@ Phase = Literal["open", "started", "closed"]  # "started": the headers are out, 
 
 ABSENT: Final[Any] = object()  # there was nothing under the scope key
 
+_SET_COOKIE = (b"set-cookie", b"Set-Cookie")
 _SECURE_SCHEMES = frozenset({"https", "wss"})
 # What an app may put in the session's place; another type is another middleware's.
 _MAPPINGS = frozenset({dict, ChainMap, Counter, OrderedDict, UserDict, MappingProxyType, defaultdict})
@@ -155,8 +156,10 @@ class Connection:
         headers = message.get("headers") or ()
         if not isinstance(headers, (list, tuple)):
             headers = list(headers)
+        start_of_own = parts.cookie_start
         for name, value in headers:
-            if name == b"set-cookie" and value.startswith(parts.cookie_start):
+            # A slice, as Daphne takes text, too.
+            if name in _SET_COOKIE and value[: len(start_of_own)] == start_of_own:
                 report_own_cookie(parts.keeper.session_cookie)
         set_cookies: tuple[bytes, ...] = () if self.set_cookie is None else (self.set_cookie,)
         if set_cookies and parts.keeper.domain is not None:
@@ -237,8 +240,15 @@ class Connection:
         _put(scope, parts.marker, self.outer[0] if self.outer else ABSENT)
         if self.outer or self.before is not ABSENT:
             _put(scope, parts.scope_key, self.before)
-        elif type(scope.get(parts.scope_key)) in _MAPPINGS:  # or another call would take it for another's
-            scope[parts.scope_key] = self.session
+        elif scope.get(parts.scope_key) is not self.session:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """Has the scope show the session again where it has what the app has put in its place."""
+        scope, scope_key = self.scope, self.parts.scope_key
+        kind = type(scope.get(scope_key))
+        if kind in _MAPPINGS or issubclass(kind, Session):  # another call would take the first for another's
+            scope[scope_key] = self.session
 
     def _is_cross_site(self) -> bool:
         return self.session._record.rejected == "cross-site"

@@ -60,9 +60,10 @@ def keep_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
 
 
 def find_host(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
-    """The name in the Host header, without the port; ``None`` where there is none."""
+    """The name in the Host header, without the port; ``None`` where there is none, or no name in it."""
     for name, value in headers:
         if name.lower() == b"host":
-            host, _, port = value.decode("latin-1").rpartition(":")
-            return host if port.isdigit() else value.decode("latin-1")
+            host, colon, port = value.rpartition(b":")
+            has_port = colon and (not port or port.isdigit())
+            return (host if has_port else value).decode("latin-1") or None
     return None

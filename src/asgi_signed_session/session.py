@@ -49,6 +49,7 @@ _IMMUTABLE = frozenset(
     | {Decimal, UUID, date, datetime, time, timedelta}
 )
 _ENDED: Final[Any] = object()
+_TOLD: Final[Any] = object()  # as _ENDED, and it was said that a change is lost
 _MARSHAL_VERSION = 2  # the last that writes equal values alike, however often an object is referred to
 
 
@@ -97,7 +98,7 @@ class Session(dict[str, Any]):
 
     __slots__ = ("_exchange", "_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
 
-    _exchange: Exchange | None  # None: there is no store; _ENDED: the connection has ended
+    _exchange: Exchange | None  # None: there is no store; _ENDED, _TOLD: the connection has ended
     _fingerprint: object  # of the values, when one was lent or when they were saved; None: none can change in place
     _keeper: Keeper  # unset where it was made by hand
     _modified: bool  # it has changed on this connection, whether or not it was saved since
@@ -287,7 +288,10 @@ class Session(dict[str, Any]):
             exchange.check_renewal()
 
     def _find_exchange(self) -> Exchange | None:
-        return None if self._exchange is _ENDED else self._exchange
+        return None if self._has_ended() else self._exchange
+
+    def _has_ended(self) -> bool:
+        return self._exchange is _ENDED or self._exchange is _TOLD
 
     async def load(self) -> None:
         """With a store: reads the session now; without one it does nothing.
@@ -299,7 +303,7 @@ class Session(dict[str, Any]):
         exchange = self._find_exchange()
         if exchange is not None:
             await exchange.load()
-        elif self._exchange is _ENDED and self._keeper.make_id() is not None:
+        elif self._has_ended() and self._keeper.make_id() is not None:
             raise SessionNotLoadedError(
                 "The session can't be loaded any more, as its connection has ended: write 'await"
                 " request.session.load()' before the app returns."
@@ -388,7 +392,7 @@ class Session(dict[str, Any]):
         self._exchange = _ENDED
 
     def _report_lost(self) -> None:
-        self._exchange = None  # it is said once
+        self._exchange = _TOLD  # it is said once
         report_changed_after_end()
 
     def _is_over(self) -> bool:
