@@ -1,20 +1,20 @@
-"""What an app can ask of a session that can't be done. Bad cookies are never an error."""
+"""Errors for what an app asks of a session and can't get. Bad cookies are never an error."""
 
 
 class SessionError(Exception):
-    """Raised when the session can't be saved as the app left it: out of ``send``, before anything is sent.
+    """Raised by the app's ``send``, before anything is sent, when the session can't be saved as the app left it.
 
-    Or by ``session.save()``, ``session.regenerate()`` and setting ``session.principal``, where they come too late.
+    ``session.save()``, ``session.regenerate()`` and setting ``session.principal`` raise it, too, if they come too late.
     """
 
 
 class SessionNotLoadedError(SessionError):
-    """Raised when a session is touched before ``await session.load()``, where the middleware has ``autoload=False``."""
+    """Raised when the app touches a session before ``await session.load()``, with ``autoload=False``."""
 
 
 class CookieTooLargeError(SessionError, ValueError):
-    """Raised when the cookie would be larger than browsers and front ends keep: they would drop it without a word."""
+    """Raised when the cookie would be too large: browsers and front ends would drop it silently."""
 
 
 class UnserializableSessionError(SessionError, TypeError):
-    """Raised when the session holds a value that the serializer can't write; names its place and type."""
+    """Raised when the session holds a value that the serializer can't write; the message names its place and type."""

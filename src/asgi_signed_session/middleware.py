@@ -33,12 +33,12 @@ class SessionMiddleware(StarlettesAttributes):
     """Gives ``app`` a signed session as ``scope["session"]``, on every connection that has headers.
 
     The options up to ``partitioned`` are those of Starlette's middleware. ``max_age``, ``refresh_after`` and
-    ``lifetime`` are seconds or a ``timedelta``. With a ``store`` the data lives there, and the cookie carries a random
-    id. With ``trusted_origins``, a request that a page of another origin has caused finds an empty session and can't
-    set one.
+    ``lifetime`` are seconds or a ``timedelta``. With a ``store`` the data is kept there, and the cookie carries a
+    random id. With ``trusted_origins``, a request that a page of another origin has caused finds an empty session and
+    can't set one.
 
-    Raises ``TypeError`` or ``ValueError`` for options that can't work. What an app can't save raises a ``SessionError``
-    out of its ``send``; what the store raises comes out of the app's call or its ``send``.
+    Raises ``TypeError`` or ``ValueError`` for options that can't work. If a session can't be saved, the app's ``send``
+    raises ``SessionError``. If the store raises an error, the app's call or its ``send`` raises it.
     """
 
     def __init__(

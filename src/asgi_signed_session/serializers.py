@@ -1,6 +1,6 @@
-"""Serializers that add something to another one, and compose: ``Encrypted(Compressed(Tagged()), keys=[KEY])``.
+"""Serializers that wrap another one, and can be combined: ``Encrypted(Compressed(Tagged()), keys=[KEY])``.
 
-``Encrypted`` alone needs more than the standard library, and imports it when one is made.
+Only ``Encrypted`` needs more than the standard library. It imports that when an instance is made.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Tagged:
     """Writes values of some types that JSON doesn't have, so that they come back as they were.
 
     The types are ``datetime``, ``date``, ``time``, ``timedelta``, ``UUID``, ``Decimal``, ``bytes``, ``tuple``, ``set``
-    and ``frozenset``, anywhere in the session and inside each other. Everything else is left to ``serializer``, which
-    writes plain JSON as it does without ``Tagged``. Keys are text, as in JSON. A ``ZoneInfo`` comes back, any other
-    time zone as its offset from UTC; an instance of a subclass comes back as one of the class.
+    and ``frozenset``, anywhere in the session and inside each other. ``serializer`` writes everything else, as it does
+    without ``Tagged``. Keys are text, as in JSON. A ``ZoneInfo`` comes back, and any other time zone comes back as its
+    offset from UTC. An instance of a subclass comes back as an instance of the class.
 
     It reads what plain JSON wrote, too. Only an object like ``{"$date": "2030-01-02"}``, whose single key is one of
-    the tags and whose value can be read as such, becomes what the tag stands for; every other stays a dict.
+    the tags and whose value can be read as such, becomes what the tag stands for. Every other object stays a dict.
 
-    Raises ``TypeError`` for a serializer without ``dumps`` and ``loads``.
+    Raises ``TypeError`` if the serializer has no ``dumps`` and ``loads``.
     """
 
     def __init__(self, serializer: Serializer = json) -> None:
@@ -46,7 +46,7 @@ class Tagged:
         self._is_json = serializer is json
 
     def dumps(self, obj: Any, /) -> bytes:
-        """``obj`` as a payload. Raises what the serializer raises, and ``ValueError`` for what is inside itself."""
+        """``obj`` as a payload. Raises what the serializer raises, and ``ValueError`` if a value is inside itself."""
         return self._dumps(tag(obj))
 
     def loads(self, payload: bytes, /) -> Any:
@@ -57,9 +57,9 @@ class Tagged:
 
 
 class Compressed:
-    """Compresses a payload with zlib where that makes it shorter, and reads both.
+    """Compresses a payload with zlib if that makes it shorter. Reads both compressed and other payloads.
 
-    A payload of over 1 MiB, ``MAX_INFLATED``, is written as it is. Raises ``TypeError`` for a serializer without
+    A payload of over 1 MiB, ``MAX_INFLATED``, is written as it is. Raises ``TypeError`` if the serializer has no
     ``dumps`` and ``loads``.
     """
 
@@ -69,7 +69,7 @@ class Compressed:
     def dumps(self, obj: Any, /) -> bytes:
         """``obj`` as a payload. Raises what the serializer raises.
 
-        Raises ``ValueError`` for one of over 1 MiB that begins as zlib's do, which JSON never does.
+        Raises ``ValueError`` for a payload of over 1 MiB that begins like a zlib stream, which JSON never does.
         """
         payload = self._dumps(obj)
         is_ambiguous = payload[:1] == _ZLIB
@@ -86,8 +86,8 @@ class Compressed:
     def loads(self, payload: bytes, /) -> Any:
         """What ``dumps`` was given.
 
-        Raises ``ValueError`` for what would be over 1 MiB, of which no more than that is inflated; ``ValueError`` or
-        ``zlib.error`` for what begins as a zlib stream and isn't one; and what the serializer raises.
+        Raises ``ValueError`` if the payload would be over 1 MiB, and inflates no more than that. Raises ``ValueError``
+        or ``zlib.error`` if it begins like a zlib stream and isn't one. Raises what the serializer raises.
         """
         return self._loads(_inflate(payload) if payload[:1] == _ZLIB else payload)
 
@@ -103,17 +103,17 @@ def _inflate(packed: bytes) -> bytes:
 
 
 class Encrypted:
-    """Encrypts a payload, so that nobody reads it without one of ``keys``.
+    """Encrypts a payload, so that nobody can read it without one of ``keys``.
 
-    ``keys`` are secrets as ``secret_key`` takes them: ``str``, ``bytes``, or an object with ``get_secret_value()``. The
-    first encrypts, each of them decrypts. A secret may also be the one that signs: the key that encrypts is derived
-    from it, for this purpose alone. The form is Fernet: AES in CBC mode with a key of 128 bits, and an HMAC-SHA256.
+    ``keys`` are secrets like ``secret_key``: ``str``, ``bytes``, or an object with ``get_secret_value()``. The first
+    one encrypts, and all of them decrypt. You may use the secret that signs: the key that encrypts is derived from it,
+    for this purpose only. The format is Fernet: AES in CBC mode with a key of 128 bits, and an HMAC-SHA256.
 
-    ``accept_plain=True`` also reads what was written before encryption was turned on. Everyone can still see how long
-    the payload is, and when it was written.
+    With ``accept_plain=True``, it also reads what was written before encryption was turned on. Everyone can still see
+    how long the payload is, and when it was written.
 
     Needs the extra ``encryption``: ``pip install 'asgi-signed-session[encryption]'``. Raises ``ImportError`` without
-    it, and ``TypeError`` or ``ValueError`` for keys or a serializer that can't be used.
+    it, and ``TypeError`` or ``ValueError`` if the keys or the serializer can't be used.
     """
 
     def __init__(self, serializer: Serializer = json, *, keys: Iterable[BareKey], accept_plain: bool = False) -> None:
@@ -131,7 +131,7 @@ class Encrypted:
     def loads(self, payload: bytes, /) -> Any:
         """What ``dumps`` was given, however long ago.
 
-        Raises ``ValueError`` for what isn't encrypted with one of ``keys``, and what the serializer raises.
+        Raises ``ValueError`` if none of ``keys`` has encrypted it, and what the serializer raises.
         """
         return self._loads(self._decrypt(payload))
 

@@ -93,7 +93,7 @@ class Exchange(Protocol):
 class Session(dict[str, Any]):
     """The session of one connection: a dict that tells whether it was read and whether it has changed.
 
-    ``Session({"a": 1})`` makes one by hand, for tests; it belongs to no connection, and so does a copy.
+    ``Session({"a": 1})`` makes one by hand, for tests. It belongs to no connection, and neither does a copy.
     """
 
     __slots__ = ("_exchange", "_fingerprint", "_keeper", "_modified", "_record", "_source", "_state", "_wishes")
@@ -155,11 +155,11 @@ class Session(dict[str, Any]):
 
     @property
     def rejected(self) -> Rejection | None:
-        """``None``, or why the cookie that came was not used.
+        """``None``, or why the request's cookie was not used.
 
         ``"bad-signature"``, ``"expired"`` or ``"malformed"``. With ``trusted_origins`` also ``"cross-site"``: a page of
         another origin has caused the request, and nothing that the app puts into the session is saved. With a store
-        also ``"superseded"``: the cookie is of a time before a sign-in or a ``regenerate()``, and the session is saved
+        also ``"superseded"``: the cookie is from before a sign-in or a ``regenerate()``, and the session is saved
         only if the app signs somebody in; and ``"unavailable"``: the store can't be read, the middleware has
         ``on_store_error="empty"``, and a change raises ``SessionError``.
         """
@@ -174,17 +174,17 @@ class Session(dict[str, Any]):
     def issued_at(self) -> int | None:
         """When the session began, in Unix seconds; ``None`` for a new one.
 
-        It is kept where the middleware has a ``lifetime``. Without one it is the same as ``signed_at``.
+        Without the middleware's option ``lifetime``, the cookie doesn't hold this, and it is the same as ``signed_at``.
         """
         return None if self._wishes.renewed else self._record.issued_at
 
     @property
     def max_age(self) -> int | None:
-        """Seconds that the session lives after it was signed; ``None``: its cookie ends with the browser.
+        """Seconds that the session lives after it was signed; ``None``: until the browser is closed.
 
-        Setting it, to seconds or a ``timedelta``, gives this session a value of its own in place of the middleware's,
-        which it keeps. With ``None`` the server still ends it by the middleware's. Raises ``ValueError`` or
-        ``TypeError`` for what is neither ``None`` nor a positive number of whole seconds.
+        Set it to seconds or a ``timedelta`` to give this session a value of its own, which it keeps. If you set it to
+        ``None``, the server still ends the session by the middleware's ``max_age``. Raises ``ValueError`` or
+        ``TypeError`` unless the value is ``None`` or a positive number of whole seconds.
         """
         keeper = getattr(self, "_keeper", None)
         default = keeper and keeper.max_age
@@ -198,9 +198,9 @@ class Session(dict[str, Any]):
 
     @property
     def expires_at(self) -> int | None:
-        """When the session ends as it was read or last saved, in Unix seconds: to close a websocket in time.
+        """When the session, as it was read or last saved, ends, in Unix seconds: to close a websocket in time.
 
-        ``None`` for one that isn't saved yet, and for one that no ``max_age`` and no ``lifetime`` ends.
+        ``None`` if the session isn't saved yet, or if neither a ``max_age`` nor a ``lifetime`` ends it.
         """
         keeper = getattr(self, "_keeper", None)
         return None if keeper is None or self._record.payload in (None, DELETED) else keeper.find_end(self._record)
@@ -209,7 +209,8 @@ class Session(dict[str, Any]):
     def store_key(self) -> str | None:
         """With a store: the key of this session's record, to list and to end it by. ``None`` without.
 
-        It stays as long as the session does. It is the hash of what the cookie carries, and gives nobody the session.
+        It stays the same as long as the session lives. It is a hash of what the cookie carries, so nobody can use the
+        session with it.
         """
         place = self._record.place
         session_id = self._wishes.id if place is None else place.id
@@ -221,10 +222,10 @@ class Session(dict[str, Any]):
 
     @property
     def principal(self) -> str | None:
-        """Whose session it is: what the app has set at the sign-in; ``None``: nobody's.
+        """Whose session it is, as the app has set it at the sign-in; ``None``: nobody has signed in.
 
-        Setting another one first clears what was another user's, and implies ``regenerate()``. Raises ``TypeError``
-        for what is neither a ``str`` nor ``None``, and ``ValueError`` for an empty one.
+        If the session belongs to another principal, setting it first clears the session. Setting a new one also calls
+        ``regenerate()``. Raises ``TypeError`` unless it is a ``str`` or ``None``, and ``ValueError`` if it is empty.
         """
         principal: str | None = self._wishes.change(self._record.metadata).get("principal")
         return principal
@@ -250,9 +251,9 @@ class Session(dict[str, Any]):
     def prolong(self) -> bool:
         """Whether this request may prolong the session, ``True`` at first.
 
-        ``session.prolong = False`` is for a page that asks by itself, every few seconds: the session isn't signed anew
-        for its age, so that ``refresh_after`` doesn't keep alive what nobody uses. A change is saved all the same;
-        without a store that signs the session anew.
+        ``session.prolong = False`` is for requests that a page sends by itself, every few seconds. The session is then
+        not signed again for its age, so ``refresh_after`` doesn't keep a session alive that nobody uses. A change is
+        still saved; without a store, that signs the session again.
         """
         return self._wishes.prolongs
 
@@ -274,9 +275,9 @@ class Session(dict[str, Any]):
             self._report_lost()
 
     def regenerate(self) -> None:
-        """Starts the session anew with the same data: a new ``issued_at``, and with a store a new id.
+        """Gives the session a new beginning with the same data: a new ``issued_at``, and with a store a new id.
 
-        Call it at login. With a store it raises ``SessionError`` once the cookie has gone out.
+        Call it at login. With a store, it raises ``SessionError`` once the response has started.
         """
         self._check_renewal()
         self._wishes = replace(self._wishes, renewed=self._wishes.renewed + 1)
@@ -296,9 +297,10 @@ class Session(dict[str, Any]):
     async def load(self) -> None:
         """With a store: reads the session now; without one it does nothing.
 
-        For the first time, where the middleware has ``autoload=False``. Or again, on a connection that lives long, such
-        as a websocket: what others have changed since is put in, and what was changed here stays. One that was ended
-        since is then empty, and ``rejected`` says why. Raises ``SessionNotLoadedError`` once the connection has ended.
+        If the middleware has ``autoload=False``, call it before the first use. On a long connection, such as a
+        websocket, call it again: it takes over what other requests have changed, and keeps what was changed here. If
+        the session was ended meanwhile, it is then empty, and ``rejected`` says why. Raises ``SessionNotLoadedError``
+        once the connection has ended.
         """
         exchange = self._find_exchange()
         if exchange is not None:
@@ -310,11 +312,11 @@ class Session(dict[str, Any]):
             )
 
     async def save(self) -> None:
-        """With a store: saves now what has changed, for a connection that lives long.
+        """With a store: saves now what has changed, for a long connection.
 
-        Before the response has started, a session that is new, cleared or has a new id is left to its start, which
-        carries the cookie. Raises ``SessionError`` without a store, or once the connection has ended, where something
-        has changed.
+        A session that is new, cleared or has a new id needs a cookie. Before the response has started, it isn't saved
+        now but at that start, which carries the cookie. Raises ``SessionError`` if something has changed and there is
+        no store, or the connection has ended.
         """
         exchange = self._find_exchange()
         if exchange is not None:
@@ -325,7 +327,7 @@ class Session(dict[str, Any]):
             )
 
     def clear(self) -> None:
-        """Empties the session and ends it: what is put in afterwards is a new one, with no ``max_age`` of its own."""
+        """Empties the session and ends it. What is put in afterwards is a new session, without its own ``max_age``."""
         super().clear()
         wishes = self._wishes
         self._wishes = replace(

@@ -13,11 +13,11 @@ from .signing import Keyring, SecretKey, SignatureExpired
 
 
 class SessionSigner:
-    """Signs a session to a cookie value and back: for tests, scripts and other services.
+    """Makes a cookie value from a session, and reads it: for tests, scripts and other services.
 
-    ``secret_key`` signs and verifies, each of ``fallbacks`` only verifies; both are a key (``str``, ``bytes``, or an
-    object with ``get_secret_value()``) or a whole ``itsdangerous.TimestampSigner``. A key's signatures hold for
-    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` for what ``SessionMiddleware`` would refuse.
+    ``secret_key`` signs and verifies, and each of ``fallbacks`` only verifies. Each is a key (``str``, ``bytes``, or an
+    object with ``get_secret_value()``) or a whole ``itsdangerous.TimestampSigner``. A key's signatures are valid for
+    ``session_cookie`` only. Raises ``TypeError`` or ``ValueError`` as ``SessionMiddleware`` does.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class SessionSigner:
     def loads(self, value: str | bytes, max_age: int | None = None) -> dict[str, Any]:
         """What ``dumps`` was given.
 
-        The value has expired when it was signed more than ``max_age`` seconds ago, or longer ago than the session's own
-        ``max_age`` allows, or more than 60 seconds in the future. The middleware's ``max_age`` and ``lifetime`` aren't
-        known here.
+        The value has expired if it was signed more than ``max_age`` seconds ago, or longer ago than the session's own
+        ``max_age`` allows, or more than 60 seconds in the future. The signer doesn't know the middleware's ``max_age``
+        and ``lifetime``.
 
-        Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` for a payload that is no session.
+        Raises ``itsdangerous.BadSignature``, its ``SignatureExpired``, or ``BadData`` if the payload isn't a session.
         """
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
         record = self._codec.read_signed(*self._keyring.verify(value))

@@ -1,4 +1,4 @@
-"""Whose sessions there are in a store: to list them, and to end them."""
+"""Lists and ends the sessions of a principal in a store."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _SIGN_IN = 60  # seconds within which a session that was noted is in the store a
 
 @dataclass(frozen=True)
 class StoredSession:
-    """A session that is alive. ``issued_at`` is when its principal signed in, ``signed_at`` when it was last prolonged.
+    """A session that is alive. ``key`` is its ``store_key``, and ``data`` is its content.
 
-    Both are Unix seconds. ``key`` is the ``store_key`` of the session, ``data`` what is in it.
+    ``issued_at`` is the time when its principal signed in, ``signed_at`` the time when it was last prolonged. Both are
+    Unix seconds.
     """
 
     key: str
@@ -35,9 +36,9 @@ class StoredSession:
 class Sessions:
     """Lists and ends the sessions of each principal in ``store``.
 
-    Give it the store, keys, cookie's name and serializer that the middleware has. It knows only sessions whose
-    ``session.principal`` was set. Raises ``TypeError`` or ``ValueError`` for what
-    ``SessionMiddleware`` would refuse, and whatever the store raises.
+    Give it the same store, keys, cookie name and serializer as the middleware. It finds only sessions whose
+    ``session.principal`` was set. Raises ``TypeError`` or ``ValueError`` as ``SessionMiddleware`` does, and whatever
+    the store raises.
     """
 
     def __init__(
@@ -69,9 +70,9 @@ class Sessions:
         return sorted(living, key=lambda session: -session.signed_at)
 
     async def end(self, key: str) -> bool:
-        """Ends the session whose ``store_key`` is ``key``, whoever's it is; whether there was one.
+        """Ends the session whose ``store_key`` is ``key``, whoever it belongs to. Returns whether there was one.
 
-        A session that can't be read is ended, too. The record that lists a principal's sessions isn't one, and stays.
+        A session that can't be read is ended, too. The list of a principal's sessions isn't a session, and stays.
         """
         there = await self._store.get(key)
         if there is None:
@@ -83,9 +84,9 @@ class Sessions:
         return True
 
     async def end_all(self, principal: str, *, but: str | None = None) -> int:
-        """Ends the sessions of ``principal``, except the one whose ``store_key`` is ``but``; how many there were.
+        """Ends the sessions of ``principal``, except the one whose ``store_key`` is ``but``. Returns how many it ended.
 
-        A sign-in that goes on at the same time is ended, too, or comes after it.
+        If the principal signs in at the same time, that session is ended, too, or it begins after this call.
         """
         ended = 0
         keys = [key for key in await self._index.find(principal) if key != but]

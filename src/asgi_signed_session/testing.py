@@ -37,14 +37,14 @@ def give_session(
     app: Any = None,
     session_cookie: str | None = None,
 ) -> None:
-    """Has ``client`` arrive with a session that has this ``content``, as if the app had set it in an earlier answer.
+    """Gives ``client`` a session with this ``content``, as if the app had set it in an earlier response.
 
-    With a store there is a record in it, too. ``principal`` is whose session it is. ``app`` is the app, or a
-    ``SessionMiddleware`` with its options: for httpx's clients, which don't say what they call, and where the
-    middleware isn't found. ``session_cookie`` names one of several middlewares.
+    If the app has a store, the session is put there, too. ``principal`` says whose session it is. ``app`` is the app,
+    or a ``SessionMiddleware`` with the same options. Pass it for httpx's clients, which don't say which app they call,
+    and if the middleware isn't found. If there are several middlewares, ``session_cookie`` names the one to use.
 
-    Raises ``TypeError`` or ``ValueError`` where that can't be, and ``SessionError`` for what can't be saved.
-    ``RuntimeError``: the store needs an event loop; write ``await agive_session(...)``.
+    Raises ``TypeError`` or ``ValueError`` if the arguments can't work, and ``SessionError`` if the session can't be
+    saved. Raises ``RuntimeError`` if the store needs an event loop; then write ``await agive_session(...)``.
     """
     _run(agive_session(client, content, principal=principal, app=app, session_cookie=session_cookie), "agive_session")
 
@@ -52,7 +52,7 @@ def give_session(
 def read_session(client: Any, *, app: Any = None, session_cookie: str | None = None) -> Session:
     """The session that the next request of ``client`` will find.
 
-    ``app`` and ``session_cookie`` are those of ``give_session``, and so is what is raised.
+    ``app`` and ``session_cookie`` mean the same as with ``give_session``, and the same errors are raised.
     """
     return _run(aread_session(client, app=app, session_cookie=session_cookie), "aread_session")
 
@@ -65,7 +65,7 @@ async def agive_session(
     app: Any = None,
     session_cookie: str | None = None,
 ) -> None:
-    """As ``give_session``, with a store that needs an event loop."""
+    """The same as ``give_session``, for a store that needs an event loop."""
 
     async def fill(session: Session) -> None:
         await session.load()
@@ -82,7 +82,7 @@ async def agive_session(
 
 
 async def aread_session(client: Any, *, app: Any = None, session_cookie: str | None = None) -> Session:
-    """As ``read_session``, with a store that needs an event loop."""
+    """The same as ``read_session``, for a store that needs an event loop."""
     found: list[Session] = []
 
     async def read(session: Session) -> None:

@@ -23,12 +23,12 @@ _locks: WeakKeyDictionary[Any, Locks] = WeakKeyDictionary()
 class KeyValueStore:
     """Keeps sessions in ``store``, an ``AsyncKeyValue`` of ``py-key-value-aio`` or any object with those three methods.
 
-    Its promise is weaker than that of the other stores, as such an object has no compare-and-set: ``swap`` reads and
-    then writes. Within one event loop a lock for each key keeps others out. Between two processes there is a window, as
-    long as it takes to write: a change of the one is lost, or an ended session comes back, where both write within it.
-    Two processes that wrote one session without pause lost 177 of 400 changes, four of them 488 of 800.
+    It promises less than the other stores, because such an object has no compare-and-set: ``swap`` reads and then
+    writes. Within one event loop, a lock for each key keeps other calls out. Between two processes, there is a short
+    time, as long as a write takes. If both write within it, a change is lost, or an ended session comes back. Two
+    processes that wrote to one session without pause lost 177 of 400 changes; four processes lost 488 of 800.
 
-    Raises ``RuntimeError`` where the store doesn't give back the first record that it was given.
+    Raises ``RuntimeError`` if the store doesn't give back the first record that was put into it.
     """
 
     def __init__(self, store: BareStore) -> None:
@@ -41,7 +41,7 @@ class KeyValueStore:
         return _read(await self._store.get(key))
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         async with self._find_lock(key):
             there = await self.get(key)
             if there != expected:
@@ -52,7 +52,7 @@ class KeyValueStore:
         return None
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         async with self._find_lock(key):
             await self._store.delete(key)
 

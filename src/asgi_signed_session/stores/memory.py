@@ -12,10 +12,10 @@ _SWEPT = 2  # of the records that were written longest ago are looked at with ea
 
 
 class MemoryStore:
-    """Keeps at most ``max_records`` in this process. Where there is no room, that which was written longest ago goes.
+    """Keeps at most ``max_records`` in this process. If it is full, it drops the record that was written longest ago.
 
-    The list of a principal's sessions, a record as well, goes after each of them. Safe to use from several threads and
-    event loops. Raises ``ValueError`` unless ``max_records`` is positive.
+    The list of a principal's sessions is a record, too, and is dropped after each of those. Safe to use from several
+    threads and event loops. Raises ``ValueError`` unless ``max_records`` is positive.
     """
 
     def __init__(self, max_records: int = 10_000) -> None:
@@ -38,7 +38,7 @@ class MemoryStore:
         return self.get_now(key)
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         now = time.time()
         end = float("inf") if ttl is None else now + ttl
         with self._lock:
@@ -55,7 +55,7 @@ class MemoryStore:
         return None
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         with self._lock:
             self._forget(key)
 

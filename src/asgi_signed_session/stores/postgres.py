@@ -51,12 +51,14 @@ _NAME: Final = r"[a-z_][a-z0-9_]{0,57}"  # PostgreSQL cuts names to 63 bytes, an
 class PostgresStore:
     """Keeps sessions in ``table`` (or ``schema.table``), which ``create_table()`` or a migration has made.
 
-    ``pool`` is an ``asyncpg.Pool`` or, from psycopg 3.2 on, a ``psycopg_pool.AsyncConnectionPool``. It stays the app's
-    to close, and reads from the primary: a replica doesn't see what was just written. The time is the database's.
+    ``pool`` is an ``asyncpg.Pool`` or, from psycopg 3.2 on, a ``psycopg_pool.AsyncConnectionPool``. The app
+    closes it. It must read from the primary, because a replica doesn't see what was just written. The time is the
+    database's.
 
-    Each call is one statement. Around it, asyncpg's pool sends a reset, and psycopg's begins and commits a transaction,
-    unless it is made with ``kwargs={"autocommit": True}``: a round trip or two that take as long again. Raises
-    ``TypeError`` for what is no such pool and ``ValueError`` for a ``table`` that is no plain name.
+    Each call is one statement. In addition, asyncpg's pool sends a reset. psycopg's pool begins and commits a
+    transaction, unless you make it with ``kwargs={"autocommit": True}``. These are one or two more round trips, which
+    take as long again. Raises ``TypeError`` if ``pool`` is no such pool, and ``ValueError`` if ``table`` isn't a plain
+    name.
     """
 
     def __init__(self, pool: Any, table: str = "sessions") -> None:
@@ -70,7 +72,7 @@ class PostgresStore:
         self._writes = 0
 
     async def create_table(self) -> None:
-        """Makes the table and its index where they aren't there. Any number of processes may do so at once."""
+        """Makes the table and its index if they are missing. Any number of processes may do this at once."""
         await self._ask(self._name(_CREATE))
 
     async def get(self, key: str) -> bytes | None:
@@ -79,7 +81,7 @@ class PostgresStore:
         return None if record is None else bytes(record)
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         sql, more = (self._add, ()) if expected is None else (self._replace, (expected[:MAC],))
         # Refused, though what was there is what is expected: another was faster, and has written since.
         while (there := await self._ask(sql, key, record, ttl, *more)) == (expected or b""):
@@ -91,7 +93,7 @@ class PostgresStore:
         return None if there is None else bytes(there)
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         await self._ask(self._delete, key)
 
     def _name(self, query: str) -> str:

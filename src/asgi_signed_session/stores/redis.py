@@ -21,15 +21,16 @@ _RAW: Final[dict[str, Any]] = {"NEVER_DECODE": True}  # whatever the client does
 
 
 class RedisStore:
-    """Keeps sessions in Redis 3 or later, Valkey, a cluster of them, or what a Sentinel names as their master.
+    """Keeps sessions in Redis 3 or later, Valkey, a cluster of them, or the master that a Sentinel names.
 
-    ``client`` is one that the app has, ``redis.asyncio``'s ``Redis`` or ``RedisCluster``, ``Sentinel.master_for(...)``,
-    or one of ``valkey.asyncio``; it stays the app's to close. Or it is a URL, ``redis://``, ``rediss://`` or
-    ``unix://``: then each event loop has at most ``max_connections`` of its own; requests wait for one.
+    ``client`` is a client that the app has: ``redis.asyncio``'s ``Redis`` or ``RedisCluster``,
+    ``Sentinel.master_for(...)``, or one of ``valkey.asyncio``. The app closes it. Or it is a URL, ``redis://``,
+    ``rediss://`` or ``unix://``. Then each event loop has at most ``max_connections`` of its own, and requests wait for
+    a free one.
 
-    Each call is one command with one key, ``prefix`` and the record's key; it is two where there is a record already
-    and none was expected. Each reads from the primary: a client that reads from replicas does not see what was just
-    written. Raises ``TypeError`` for what is neither, and ``ValueError`` for another URL.
+    Each call is one command with one key, which is ``prefix`` and the record's key. It is two commands if there is a
+    record already and none was expected. The client must read from the primary, because a replica doesn't see what was
+    just written. Raises ``TypeError`` if ``client`` is neither, and ``ValueError`` for another kind of URL.
     """
 
     def __init__(self, client: Any, prefix: str = "session:", *, max_connections: int = 50) -> None:
@@ -52,7 +53,7 @@ class RedisStore:
         return record
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         place, life = self._prefix + key, () if ttl is None else ("EX", ttl)
         # Nearly always enough for a new session: without the script, 8 µs less of 135.
         if expected is None and await self._ask("SET", place, record, "NX", *life):
@@ -69,7 +70,7 @@ class RedisStore:
         return there
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         await self._ask("DEL", self._prefix + key)
 
     async def aclose(self) -> None:

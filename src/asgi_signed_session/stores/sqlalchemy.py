@@ -24,13 +24,13 @@ _SWEPT: Final = 20  # rows at once
 class SQLAlchemyStore:
     """Keeps sessions in ``table`` (or ``schema.table``), which ``create_table()`` or a migration has made.
 
-    ``engine`` is an ``AsyncEngine``. It stays the app's to dispose of, and reads from the primary: a replica doesn't
-    see what was just written. ``store.table`` is the ``Table``, and ``store.table.metadata`` what Alembic asks for. The
-    time is that of the machine the app runs on: where there are several, their clocks must agree.
+    ``engine`` is an ``AsyncEngine``. The app disposes of it. It must read from the primary, because a replica doesn't
+    see what was just written. ``store.table`` is the ``Table``, and ``store.table.metadata`` is what Alembic needs. The
+    time is that of the machine that the app runs on. If there are several machines, their clocks must agree.
 
-    Each call is one statement in a transaction of its own, and a second one where it is refused. For PostgreSQL, pass
-    ``engine.execution_options(isolation_level="AUTOCOMMIT")``, which saves two round trips of three. Raises
-    ``TypeError`` for what is no such engine and ``ValueError`` for a ``table`` that is no plain name.
+    Each call is one statement in a transaction of its own, and a second one if the first is refused. For PostgreSQL,
+    pass ``engine.execution_options(isolation_level="AUTOCOMMIT")``, which saves two of three round trips. Raises
+    ``TypeError`` if ``engine`` is no such engine, and ``ValueError`` if ``table`` isn't a plain name.
     """
 
     def __init__(self, engine: AsyncEngine, table: str = "sessions") -> None:
@@ -59,7 +59,7 @@ class SQLAlchemyStore:
         self._sweep = self.table.delete().where(key.in_(bindparam("keys", expanding=True)), is_over)
 
     async def create_table(self) -> None:
-        """Makes the table and its index where they aren't there. Any number of processes may do so at once."""
+        """Makes the table and its index if they are missing. Any number of processes may do this at once."""
         try:
             await self._create()
         except DBAPIError:  # where another was faster, it is there now
@@ -71,7 +71,7 @@ class SQLAlchemyStore:
         return bytes(rows[0][0]) if rows else None
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         now = time.time()
         row = {"mac": record[:MAC].hex(), "record": record, "ends": None if ttl is None else now + ttl}
         there = await self._swap(key, expected, row, now)
@@ -84,7 +84,7 @@ class SQLAlchemyStore:
         return there
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         await self._run(self._delete, its_key=key)
 
     async def _create(self) -> None:

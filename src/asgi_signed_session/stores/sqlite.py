@@ -66,12 +66,12 @@ _Databases: TypeAlias = dict[tuple[int, float], _Database]
 class SQLiteStore:
     """Keeps sessions in the file at ``path``, which only the user who runs the app may read.
 
-    It is asked straight from the event loop, as that takes microseconds, under asyncio, uvloop and trio alike. Where
-    another process holds the lock, the wait is in a thread (under trio: in the loop), for at most ``timeout`` seconds;
-    then ``sqlite3.OperationalError`` is raised. What holds up the loop is the disk: with four processes that wrote as
-    fast as they could, half of the writes took 25 µs, and the longest stall of the loop was 25 ms; SQLite's log
-    beside the file grew to 335 MB in four seconds of that. The file may not be on a network drive. Raises ``OSError``
-    or ``sqlite3.Error`` where there can be no such file, and ``ValueError`` for one in memory.
+    It calls SQLite in the event loop, because that takes only microseconds, with asyncio, uvloop and trio. If another
+    process holds the lock, it waits in a thread (with trio: in the loop) for at most ``timeout`` seconds, and then
+    raises ``sqlite3.OperationalError``. The disk can hold up the loop: when four processes wrote as fast as they could,
+    half of the writes took 25 µs, and the longest stall of the loop was 25 ms. SQLite's log beside the file grew to
+    335 MB in four seconds of that. The file must not be on a network drive. Raises ``OSError`` or ``sqlite3.Error`` if
+    there can be no such file, and ``ValueError`` for a file in memory.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
@@ -107,7 +107,7 @@ class SQLiteStore:
         return record
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``, or returns what is there instead."""
+        """Replaces ``expected`` with ``record``, or returns what is there instead."""
         now = time.time()
         values = record, ttl and now + ttl, key, now
         query = (_ADD, values) if expected is None else (_REPLACE, (*values, expected))
@@ -130,11 +130,11 @@ class SQLiteStore:
         return there
 
     async def delete(self, key: str) -> None:
-        """Forgets the record under ``key``."""
+        """Deletes the record under ``key``."""
         await self._wait(lambda connection: connection.execute(_DELETE, (key,)))
 
     def close(self) -> None:
-        """Closes what this process has opened. The store may be used again afterwards."""
+        """Closes what this process has opened. You may use the store again afterwards."""
         _close_own(self._databases)
 
     def _begin(self) -> None:

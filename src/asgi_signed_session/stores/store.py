@@ -11,52 +11,52 @@ MAC: Final = 32  # bytes at the beginning of a record that differ wherever the r
 
 
 class Store(Protocol):
-    """Keeps records, which are bytes, under keys, which are 64 hexadecimal digits. Three verbs, each with one key.
+    """Keeps records, which are bytes, under keys, which are 64 hexadecimal digits. Each method takes one key.
 
-    Each call is atomic, as if no other ran at the same time: from any task, thread, process or machine that the store
-    says it serves. A record whose time is over is as good as absent. What a call raises is the driver's own error; it
-    reaches the server that runs the app, and the next call works again where the cause is gone.
+    Each call is atomic, as if no other ran at the same time. That is true for calls from any task, thread, process or
+    machine that the store says it serves. A record whose ``ttl`` has passed counts as absent. A call raises the
+    driver's own error, which reaches the server that runs the app. The next call works again if the cause is gone.
 
-    A store may also have ``get_now``: as ``get``, but not ``async``, for one that answers at once without waiting for
-    anybody. Then a session is read when the app first touches it, and costs nothing where it doesn't.
+    A store that answers without waiting may also have ``get_now``, which is ``get`` without ``async``. A session is
+    then read when the app first touches it, and a request that doesn't touch it costs nothing.
     """
 
     async def get(self, key: str, /) -> bytes | None:
-        """The record under ``key``; ``None`` where there is none. It sees each swap that was answered before."""
+        """The record under ``key``; ``None`` if there is none. It sees every swap that was answered before."""
         ...
 
     async def swap(self, key: str, expected: bytes | None, record: bytes, /, *, ttl: int | None) -> bytes | None:
-        """Puts ``record`` in the place of ``expected``: compare-and-set.
+        """Replaces ``expected`` with ``record``, if it is still there: compare-and-set.
 
-        Where exactly ``expected`` is under ``key`` (``None``: nothing), it becomes ``record`` for ``ttl`` seconds
-        (``None``: until it is deleted), and the answer is ``None``. Otherwise nothing changes, and the answer is what
-        is there instead, ``b""`` where nothing is.
+        If the store has exactly ``expected`` under ``key`` (``None``: nothing), it puts ``record`` there for ``ttl``
+        seconds (``None``: until it is deleted) and returns ``None``. Otherwise it changes nothing and returns what is
+        there, or ``b""`` if nothing is there.
 
-        The first 32 bytes of two records differ wherever anything in them does, so a store may compare these alone. A
-        call that is cancelled has happened wholly or not at all. It may be asked twice, as a driver does that has lost
-        the answer: the second time the answer is the record itself, which the caller takes for a success.
+        If two records differ at all, their first 32 bytes differ, so a store may compare only these. If a call is
+        cancelled, it has either done everything or nothing. The same call may come twice, because a driver that has
+        lost the answer repeats it. The second call returns ``record`` itself, which the caller takes for a success.
         """
         ...
 
     async def delete(self, key: str, /) -> Any:
-        """Forgets the record under ``key``; there may be none."""
+        """Deletes the record under ``key``, if there is one."""
 
 
 class BareStore(Protocol):
-    """What ``KeyValueStore`` wraps: every ``AsyncKeyValue`` of ``py-key-value-aio``, or three methods of one's own.
+    """What ``KeyValueStore`` wraps: any ``AsyncKeyValue`` of ``py-key-value-aio``, or three methods of your own.
 
-    A key is 64 hexadecimal digits, a value a small dict of text.
+    A key is 64 hexadecimal digits, and a value is a small dict of text.
     """
 
     async def get(self, key: str, /) -> Mapping[str, Any] | None:
-        """The value under ``key``; ``None`` where there is none, or its time is over."""
+        """The value under ``key``; ``None`` if there is none, or its ``ttl`` has passed."""
         ...
 
     async def put(self, key: str, value: dict[str, Any], /, *, ttl: int | None) -> Any:
         """Keeps ``value`` under ``key`` for ``ttl`` seconds; ``None``: until it is deleted."""
 
     async def delete(self, key: str, /) -> Any:
-        """Forgets ``key``; there may be nothing under it."""
+        """Deletes the value under ``key``, if there is one."""
 
 
 def check_store(store: object) -> Store:
