@@ -43,12 +43,13 @@ WIRE_FORMAT = PAGES["explanation/wire-format.md"]
 VALUE, STORED, RECORD = (text.strip() for text in find_blocks(WIRE_FORMAT, "text"))
 
 APPS = find_tabs("tutorial.md")
+FIRST_APPS = find_tabs("index.md")
 
 pytestmark = pytest.mark.usefixtures("clock")
 
 
-# A tutorial's tabs are apps, each for a process of its own; a page with files is a project.
-@pytest.mark.parametrize("page", [page for page in PAGES if page != "tutorial.md" and not find_files(page)])
+# Tabs are apps, each for a process of its own; a page with files is a project.
+@pytest.mark.parametrize("page", [page for page in PAGES if not find_tabs(page) and not find_files(page)])
 def test_the_blocks_of_a_page_run_one_after_the_other(page: str, names: Names) -> None:
     if "import orjson" in PAGES[page]:
         pytest.importorskip("orjson", reason="orjson is not installed")
@@ -105,7 +106,17 @@ def test_every_extra_that_is_named_exists() -> None:
 
 
 def test_each_framework_has_its_tab_and_the_one_that_most_use_is_the_first() -> None:
-    assert list(APPS) == ["FastAPI", "Starlette", "Litestar", "Quart", "Django", "Raw ASGI"]
+    assert list(APPS) == list(FIRST_APPS) == ["FastAPI", "Starlette", "Litestar", "Quart", "Django", "Raw ASGI"]
+
+
+@pytest.mark.parametrize("tab", FIRST_APPS)
+def test_each_app_of_the_first_page_counts_visits(tab: str, tmp_path: Path) -> None:
+    need_what_is_imported(FIRST_APPS[tab])
+    (tmp_path / "app.py").write_text(FIRST_APPS[tab])
+    command = ("-m", "uvicorn", "app:app", "--port=0", f"--app-dir={tmp_path}")
+
+    with running(*command, SESSION_SECRET=KEY) as server, browse(server) as visitor:
+        assert [visitor.get("/").json() for _ in range(3)] == [{"visits": visits} for visits in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("tab", APPS)
