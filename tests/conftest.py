@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Generator
@@ -76,6 +77,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str
 
     monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
     monkeypatch.setenv("SESSION_SECRET", KEY)
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")  # which nobody asks
     monkeypatch.setenv("GITHUB_CLIENT_ID", "our name at the provider's")
     monkeypatch.setenv("GITHUB_CLIENT_SECRET", "our password there")
     monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)
@@ -86,6 +88,11 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str
     names = vars(module)
     names |= make_names()
     yield names
+    if "CountForPrometheus" in names:  # a process has one counter of a name
+        sys.modules["prometheus_client"].REGISTRY.unregister(names["events"])
+    if "Mangum" in names:  # it makes a loop for the life of a process
+        asyncio.get_event_loop().close()
+        asyncio.set_event_loop(None)
     names.clear()  # closes a store now, and not when garbage is collected, of which sqlite3 warns
     logger.handlers[:] = handlers  # some show how to add one
     logger.setLevel(level)
