@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -13,6 +15,7 @@ import pytest
 import time_machine
 
 from asgi_signed_session import Session, SessionMiddleware, SessionSigner
+from asgi_signed_session.cookies import MAX_COOKIE
 from asgi_signed_session.stores import MemoryStore, Sessions
 from asgi_signed_session.stores.conformance import CHECKS
 from benchmarks.serializers import SERIALIZERS as COMPOSITIONS
@@ -273,6 +276,13 @@ def test_each_session_is_saved_in_its_own_cookie(names: Names) -> None:
     ]
 
 
+def test_the_room_for_a_session_is_what_the_page_says() -> None:
+    [row] = [line for line in PAGES["how-to/cookie-or-store.md"].splitlines() if line.startswith("| room ")]
+    most = signature(SessionMiddleware).parameters["max_size"].default
+
+    assert [int(figure.replace(",", "")) for figure in re.findall(r"[\d,]+(?= bytes)", row)] == [MAX_COOKIE, most]
+
+
 def test_sessions_in_a_file_outlive_a_restart(names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names["app"] = visit
@@ -451,7 +461,7 @@ def test_uvicorn_believes_the_proxy_that_it_is_told_of(
     address: str, attributes: str, names: Names, tmp_path: Path
 ) -> None:
     (tmp_path / "app.py").write_text(find_tabs("tutorial.md")["Raw ASGI"])
-    [command] = [command for command, _ in read_console("how-to/proxy.md")]
+    [command] = [command for command, _ in read_console("how-to/proxy.md") if "10.0.0.5" in command]
     arguments = shlex.split(command.replace("10.0.0.5", address))
 
     with running("-m", *arguments, "--port=0", f"--app-dir={tmp_path}") as server, browse(server) as client:
@@ -460,7 +470,22 @@ def test_uvicorn_believes_the_proxy_that_it_is_told_of(
     assert read_attributes(response.headers["set-cookie"].encode()) == attributes
 
 
-@pytest.mark.parametrize(("words", "name"), [("SECRET, https", "session"), ("__Host-", "__Host-Http-session")])
+@pytest.mark.usefixtures("names")
+def test_on_cloud_run_the_cookie_is_secure(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(find_tabs("tutorial.md")["Raw ASGI"])
+    [command] = [command for command, _ in read_console("how-to/proxy.md") if "$PORT" in command]
+    arguments = shlex.split(command.replace("$PORT", "0").replace("0.0.0.0", "127.0.0.1"))
+
+    with running("-m", *arguments, f"--app-dir={tmp_path}") as server, browse(server) as client:
+        response = client.get("/", headers={"X-Forwarded-Proto": "https"})
+
+    assert read_attributes(response.headers["set-cookie"].encode()) == f"{KEPT}; secure"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [("SECRET, https", "session"), ("__Host-", "__Host-Http-session"), ("__session", "__session")],
+)
 def test_with_https_only_the_cookie_is_secure_whatever_the_server_knows(words: str, name: str, names: Names) -> None:
     names["app"] = visit
 

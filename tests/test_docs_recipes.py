@@ -59,7 +59,7 @@ def find_rows(heading: str) -> dict[str, list[str]]:
 
 NOT_USED = find_rows("The cookie isn't used")
 NOT_SENT = find_rows("The browser doesn't send it")
-NOT_SAVED = find_rows("The session is not saved")
+NOT_SAVED = find_rows("Session not saved")
 
 
 def reject(cookie: str, path: str = "/", headers: Any = (), **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -78,6 +79,36 @@ def test_the_docstrings_are_on_the_page_of_classes(site: Path) -> None:
         f"{package}.SessionSigner.loads",
         f"{package}.stores.Store.get",
     } <= headings
+
+
+# What people search for, and a page that answers.
+SEARCHED = {
+    "logout": "how-to/log-out-everywhere",
+    "remember me": "how-to/remember-me",
+    "sticky session": "how-to/cookie-or-store",
+    "SameSite": "reference/options",
+    "session not saved": "recipes/signed-out",
+    "SessionMiddleware must be installed": "recipes/signed-out",
+    "rolling session": "recipes/sliding-expiry",
+    "CSRF token": "recipes/csrf-token",
+    "flash messages": "recipes/flash-messages",
+    "Cloudflare": "how-to/proxy",
+    "AWS Lambda": "recipes/aws-lambda",
+    "Redis Sentinel": "recipes/databases",
+}
+
+
+@pytest.mark.parametrize("words", SEARCHED)
+def test_a_search_for_what_people_call_it_finds_its_page(words: str, site: Path) -> None:
+    sections = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))["docs"]
+
+    found = {
+        section["location"].partition("#")[0].rstrip("/")
+        for section in sections
+        if words.casefold() in " ".join(f"{section['title']} {section['text']}".split()).casefold()
+    }
+
+    assert SEARCHED[words] in found
 
 
 def test_a_link_that_leads_nowhere_fails_the_build(tmp_path: Path) -> None:
