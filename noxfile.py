@@ -122,11 +122,10 @@ def lowest(session: nox.Session) -> None:
 def servers(session: nox.Session) -> None:
     """Every framework on a server, every server with an app; what the docs show of each; and what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    pages = ("frameworks", "django", "recipes")
-    docs = ("tests/test_docs.py", *[f"tests/test_docs_{page}.py" for page in pages])
+    docs = tuple(f"tests/test_docs_{pages}.py" for pages in ("frameworks", "django", "recipes"))
     files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py", *docs)
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
-    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_docs.py", "-k", "frameworks")
+    session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_docs.py", "-k", "frameworks or recipes")
 
 
 @nox.session
