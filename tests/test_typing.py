@@ -43,7 +43,7 @@ def page(tmp_path: Path) -> Path:
 
 def find_refused(page: Path) -> set[int]:
     lines = page.read_text(encoding="utf-8").splitlines()
-    return {number for number, line in enumerate(lines, start=1) if "# refused" in line}
+    return {number for number, line in enumerate(lines, start=1) if "  # error" in line}
 
 
 @pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not installed")
