@@ -1,25 +1,26 @@
 """What a warning of an unsaved change says to do."""
 
 TOO_LATE = (
-    "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
-    " this change: make it earlier."
+    "The cookie is sent when a response starts or a websocket is accepted, and neither happened after this change:"
+    " make it earlier."
 )
 FAILED = (
-    "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
-    " make it earlier, or put the middleware around what answers for errors."
+    "The app failed or was cancelled, and after this change, no response started and no websocket was accepted:"
+    " make it earlier, or put the middleware around the code that answers errors."
 )
 NO_HEADERS = "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 RENEWED = (
-    "Another request has signed in or renewed the session meanwhile, and what was begun before has no part in it;"
+    "Another request has signed in or called regenerate() meanwhile, so this one can't change the session any more;"
     " the visitor's next request finds that session."
 )
 SUPERSEDED = (
-    "The cookie that came is of a time before a sign-in, and its session stays empty; to sign in with it, call"
+    "The request's cookie is from before a sign-in, so its session stays empty; to sign in with it, call"
     " session.regenerate() or set session.principal."
 )
 UNREADABLE = (
-    "What is in the store by now can't be read: give all apps that share it the same keys, the same cookie's name and"
+    "The record that is in the store now can't be read: give all apps that share it the same keys, the same cookie"
+    " name and"
     " the same serializer."
 )
-TOO_LATE_TO_RENEW = "regenerate() needs a cookie to go out, and none could; nothing was saved after it."
+TOO_LATE_TO_RENEW = "regenerate() needs a cookie, and none could be sent any more; nothing was saved after it."

@@ -126,8 +126,8 @@ def test_a_session_first_read_in_the_body_of_a_response_that_caches_share_is_war
     [(message, event)] = warnings_of(caplog)
     assert event == "session.read-late"
     assert message == (
-        "The session on '/feed' was first read after the response had started, which lets caches share it"
-        " (Cache-Control: public, max-age=60) and doesn't say 'Vary: Cookie': read the session earlier, or send"
+        "The session on '/feed' was first read after the start of a response that caches may share (Cache-Control:"
+        " public, max-age=60), so it was too late to add 'Vary: Cookie': read the session earlier, or send"
         " 'Cache-Control: private'."
     )
 

@@ -196,7 +196,7 @@ def test_there_is_no_signer_where_the_cookie_does_not_hold_the_session_as_json_w
     with pytest.raises(AttributeError) as caught:
         _ = middleware.signer
     assert str(caught.value) == (
-        "signer is there only where the cookie holds the session as JSON. With another serializer, use SessionSigner"
+        "signer is there only if the cookie holds the session as JSON. With another serializer, use SessionSigner"
         " with the same one; with a store the cookie holds an id, so sign in through the app."
     )
 
@@ -223,7 +223,8 @@ def test_an_attribute_that_is_set_says_what_to_pass_instead(name: str, value: An
         setattr(middleware, name, value)
 
     assert str(caught.value) == (
-        f"{name} can't be set on a middleware, which would go on as it was made; pass {instead} to its constructor."
+        f"{name} can't be set on a middleware, which reads its options only when it is made; pass {instead} to its"
+        f" constructor."
     )
     assert getattr(middleware, name) == before
 
@@ -346,7 +347,7 @@ def test_starlettes_call_does_not_put_into_the_cookie_what_was_to_be_elsewhere_o
 ) -> None:
     browser = Browser(WithStarlettesCall(visit, KEY, **options))
 
-    with pytest.raises(AttributeError, match="signer is there only where"):
+    with pytest.raises(AttributeError, match="signer is there only if"):
         browser.get("/login")
 
 

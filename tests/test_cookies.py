@@ -433,9 +433,9 @@ PATH_RULE = (
 )
 DOMAIN_RULE = (
     "domain={!r} can't be a cookie's domain; write a host name such as 'example.com', without scheme, port or path"
-    " (punycode for other scripts), or None for this host alone."
+    " (punycode for other scripts), or None for this host only."
 )
-SAME_SITE_RULE = "same_site={!r} is none of the three; write 'lax', 'strict' or 'none'."
+SAME_SITE_RULE = "same_site={!r} isn't one of the three values; write 'lax', 'strict' or 'none'."
 NEEDS_SECURE = "{} needs https_only=True: browsers refuse such a cookie without Secure."
 PREFIX_NEEDS_SECURE = "session_cookie={!r} needs https_only=True: browsers refuse the prefix without Secure."
 

@@ -9,7 +9,7 @@ import pytest
 from asgi_signed_session.decision import Owed, decide
 
 # fmt: off
-# changed: since it was read or last saved; came: the browser has a cookie; due: to be signed anew; barred: the
+# changed: since it was read or last saved; came: the browser has a cookie; due: to be signed again; barred: the
 # request is another site's. "-" stands for either.
 TABLE: list[tuple[str, Owed]] = [
     # changed  empty  came  due  takes headers  barred

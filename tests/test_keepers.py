@@ -155,16 +155,17 @@ def test_otherwise_one_cookie_is_set(wrap: Wrap, options: Any, values: Any, line
 
 OTHER_WORKER = (
     "A cookie 'session' that was signed less than a minute ago was signed with a key that this process doesn't have."
-    " Give all workers one key, from the environment: a key that is made at the start differs in each of them. After a"
+    " Give all workers one key, from the environment: a key that is made at start-up differs in each of them. After a"
     " change of key, pass the old one in fallbacks."
 )
 OTHER_SOFTWARE = (
     "A cookie 'session' that was signed less than a minute ago was signed by other software, such as a Flask app on the"
-    " same host, whose cookie has that name: each overwrites the other's session. Give this middleware a session_cookie"
+    " same host, whose cookie has the same name, so each overwrites the other's session. Give this middleware a"
+    " session_cookie"
     " of its own."
 )
 BY_HAND = (
-    "The app itself sets a cookie 'session', beside the one of this middleware: a browser keeps only the last of them."
+    "The app itself sets a cookie 'session', in addition to this middleware's: a browser keeps only the last of them."
     " Leave the cookie to the middleware, or give the middleware a session_cookie of its own."
 )
 OTHER_HOST = (

@@ -191,7 +191,8 @@ def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: 
     with pytest.raises(SessionNotLoadedError) as error:
         asyncio.run(left[0].load())
     assert str(error.value) == (
-        "The session can't be loaded any more, as its connection has ended: write 'await request.session.load()' before"
+        "The session can't be loaded any more, because its connection has ended: write 'await request.session.load()'"
+        " before"
         " the app returns."
     )
     assert store.asked == []
@@ -728,7 +729,7 @@ def test_while_the_store_is_unavailable_a_visitor_may_find_an_empty_session(
     for _ in range(3):
         assert serve(browser, store, talk, on_store_error="empty") == [{}, "unavailable"]
     assert (browser.cookies, store.records) == (cookies, records)
-    advice = "Give the app its store back; this is said once a minute."
+    advice = "Make the store available again; this warning is logged once a minute."
     failed = "The session store can't be read (ConnectionError): visitors who have a session find an empty one."
     assert warnings(caplog) == [f"{failed} {advice}"]
     store.failing = set()

@@ -82,7 +82,7 @@ def test_standard_input_that_is_no_text_is_refused(
     status, out, error = run(capsys, command, "-")
 
     assert (status, out) == (2, "")
-    assert "standard input is no text; give the value alone" in error
+    assert "standard input isn't text; give the value alone" in error
 
 
 def test_what_the_terminal_has_no_letter_for_is_shown_as_json_escapes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +361,10 @@ def test_inspect_verifies_with_the_key_of_a_sample_and_sign_refuses_it(
     assert run(capsys, "inspect", value)[1].splitlines()[-1] == "verifies   yes, with SESSION_SECRET"
     status, out, error = run(capsys, "sign", "{}")
     assert (status, out) == (2, "")
-    assert error.startswith("python -m asgi_signed_session: SESSION_SECRET is 'change-me-in-production', as in samples")
+    assert error.startswith(
+        "python -m asgi_signed_session: SESSION_SECRET is 'change-me-in-production', which is a placeholder from"
+        " samples"
+    )
 
 
 def test_a_fallback_that_cannot_be_a_key_is_refused_by_its_place(

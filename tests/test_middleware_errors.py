@@ -206,8 +206,8 @@ def test_what_json_cannot_write_is_refused_with_its_place_and_type(wrap: Wrap, c
         wrap(app_that(lambda scope: scope["session"].update(content))).get()
 
     assert str(raised.value) == (
-        f"{place} is nothing that the serializer can write, or is nested too deeply."
-        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+        f"{place} can't be written by the serializer, or is nested too deeply. Store a str, number, bool, None, list"
+        f" or dict, or pass a serializer that can write it:"
         " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
     )
 
@@ -781,10 +781,10 @@ def test_an_error_page_goes_out_where_what_cannot_be_saved_was_also_due_to_be_si
     response = browser.get()
 
     assert (response.start["status"], response.all(b"set-cookie")) == (500, [])
-    assert response.body.startswith(b"UnserializableSessionError: session['user']: object is nothing")
+    assert response.body.startswith(b"UnserializableSessionError: session['user']: object can't be written")
 
 
-# A page that only reads, and whose session was to be signed anew
+# A page that only reads, and whose session was to be signed again
 
 
 class FailsAtWriting:
@@ -802,7 +802,10 @@ BARELY = {"user": "x" * 2970}  # in a cookie that one attribute more makes too l
 
 
 def not_renewed(why: str) -> list[tuple[str, str, str]]:
-    happened = "was to be signed anew, which failed; nothing is lost, and it ends as it would have."
+    happened = (
+        "should have been signed again, but that failed; nothing is lost, and the session ends when it would have ended"
+        " before."
+    )
     return [("WARNING", "session.not-renewed", f"The session on '/cart' {happened} {why}")]
 
 
@@ -858,7 +861,7 @@ def test_a_page_that_reads_goes_out_where_the_store_fails_to_sign_its_session_an
     assert (response.start["status"], response.json(), response.all(b"set-cookie")) == (200, "ada", [])
     assert logged(caplog) == not_renewed("ConnectionError: see to the store.")
     store.failing.clear()
-    assert len(browser.get("/cart").all(b"set-cookie")) == 1  # the next one is signed anew
+    assert len(browser.get("/cart").all(b"set-cookie")) == 1  # the next one is signed again
 
 
 def test_a_page_that_changes_something_is_an_error_where_the_store_fails(wrap: Wrap, clock: Any) -> None:

@@ -610,7 +610,8 @@ def test_an_inner_middleware_of_the_same_cookie_says_once_which_of_its_options_d
     [message] = said()
     assert message == (
         "Two SessionMiddlewares, one inside the other, keep scope['session'] in the cookie 'session': the outer one"
-        f" does, and these options of the inner one don't apply: {named}. Give both the same, or give the inner one a"
+        f" manages the session, and these options of the inner one have no effect: {named}. Give both the same"
+        " options, or give the inner one a"
         " session_cookie and a scope_key of its own."
     )
 

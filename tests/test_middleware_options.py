@@ -139,9 +139,9 @@ REFUSED = [
      " the rest.")),
     ({"domain": "example.com\r\nx: y"}, ValueError,
      ("domain='example.com\\r\\nx: y' can't be a cookie's domain; write a host name such as 'example.com', without"
-     " scheme, port or path (punycode for other scripts), or None for this host alone.")),
+     " scheme, port or path (punycode for other scripts), or None for this host only.")),
     ({"same_site": "Laxer"}, ValueError,
-     "same_site='Laxer' is none of the three; write 'lax', 'strict' or 'none'."),
+     "same_site='Laxer' isn't one of the three values; write 'lax', 'strict' or 'none'."),
     ({"same_site": "none"}, ValueError,
      "same_site='none' needs https_only=True: browsers refuse such a cookie without Secure."),
     ({"same_site": "none", "https_only": False}, ValueError,
@@ -177,10 +177,10 @@ REFUSED = [
     ({"refresh_after": 1.5}, TypeError,
      "refresh_after=1.5 must be a whole number of seconds (an int or a timedelta) or None."),
     ({"refresh_after": 60, "max_age": 60}, ValueError,
-     ("refresh_after=60 must be less than max_age=60, or the session expires before it is signed anew; half of"
+     ("refresh_after=60 must be less than max_age=60, or the session expires before it is signed again; half of"
      " max_age is a good value.")),
     ({"refresh_after": 61, "max_age": 60}, ValueError,
-     ("refresh_after=61 must be less than max_age=60, or the session expires before it is signed anew; half of"
+     ("refresh_after=61 must be less than max_age=60, or the session expires before it is signed again; half of"
      " max_age is a good value.")),
     ({"scope_key": ""}, TypeError,
      "scope_key='' must be a str that isn't empty; write scope_key='session'."),
@@ -197,13 +197,13 @@ REFUSED = [
      ("secret_key is '**********', which stands for a hidden or missing key. Make one with 'python -m"
      " asgi_signed_session key' and keep it outside the code.")),
     ({"secret_key": "${SECRET}"}, ValueError,
-     ("secret_key is '${SECRET}', where a key is still to be filled in. Make one with 'python -m"
+     ("secret_key is '${SECRET}', which is a placeholder that has to be filled in. Make one with 'python -m"
      " asgi_signed_session key' and keep it outside the code.")),
     ({"secret_key": "change me"}, ValueError,
-     ("secret_key is 'change me', as in samples, where it stands in the place of a key. Make one with 'python -m"
+     ("secret_key is 'change me', which is a placeholder from samples. Make one with 'python -m"
      " asgi_signed_session key' and keep it outside the code.")),
     ({"secret_key": [KEY, OLD_KEY]}, TypeError,
-     "secret_key is a list: pass the newest key alone, the older ones as fallbacks=[...]."),
+     "secret_key is a list: pass only the newest key, and the older ones as fallbacks=[...]."),
     ({"secret_key": KEY + "\ud800"}, ValueError,
      "secret_key is text that UTF-8 can't encode; pass it as bytes."),
     ({"secret_key": Holder()}, TypeError,
@@ -671,8 +671,8 @@ def test_a_key_with_white_space_around_it_is_taken_with_a_warning(key: str | byt
     [warning] = warned
     assert str(warning.message) == (
         "fallbacks[0] begins or ends with white space, such as the newline of a secret file: a server that reads the"
-        " key without it accepts none of these cookies. Pass key.strip(), and where cookies are in use already, the"
-        " key as it is now as a fallback."
+        " key without that white space accepts none of these cookies. Pass key.strip(), and if cookies are in use"
+        " already, also pass the key as it is now as a fallback."
     )
     assert warning.filename == __file__
 

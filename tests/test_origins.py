@@ -202,9 +202,9 @@ def test_an_origin_may_have_any_scheme_host_and_port(origin: str) -> None:
     assert finds_session("POST", {"sec-fetch-site": "cross-site", "origin": origin}, trusted=[origin])
 
 
-NO_LIST = "write trusted_origins=['https://app.example.com'], or () for this origin alone."
+NO_LIST = "write trusted_origins=['https://app.example.com'], or () for the app's own origin only."
 NO_ORIGIN = (
-    "write scheme and host, and a port where it isn't the scheme's own, without a path (punycode for other scripts):"
+    "write scheme and host, a port if it isn't the scheme's usual one, and no path (punycode for other scripts):"
     " 'https://app.example.com'."
 )
 
@@ -234,10 +234,10 @@ def test_what_is_no_list_of_origins_is_refused_at_start_up(trusted: Any, message
     ],
 )
 def test_what_is_no_origin_is_refused_at_start_up(origin: str) -> None:
-    with pytest.raises(ValueError, match="is no origin") as caught:
+    with pytest.raises(ValueError, match="isn't an origin") as caught:
         SessionMiddleware(look, KEY, trusted_origins=["https://a.example", origin])
 
-    assert str(caught.value) == f"trusted_origins[1]={origin!r} is no origin; {NO_ORIGIN}"
+    assert str(caught.value) == f"trusted_origins[1]={origin!r} isn't an origin; {NO_ORIGIN}"
 
 
 # What becomes of a session

@@ -293,8 +293,8 @@ def test_another_middleware_inside_ours_is_warned_about_once(wrap: Wrap, said: A
     assert message == (
         "scope['session'] holds a tests.test_other_middlewares.TheirSession: another session middleware "
         "inside this one has put its own session there. Inside that middleware the app finds that "
-        "session, and this one is left as it is. Take one of the two out, or give this one another "
-        "place: SessionMiddleware(..., scope_key='signed_session')."
+        "session, and this middleware's session stays as it is. Take one of the two out, or give this one another"
+        " scope key: SessionMiddleware(..., scope_key='signed_session')."
     )
 
 
@@ -307,8 +307,8 @@ def test_another_middleware_around_ours_is_warned_about_once(wrap: Wrap, said: A
 
     assert message == (
         "scope['session'] held a tests.test_other_middlewares.TheirSession before: another session "
-        "middleware is around this one. Inside this one the app finds this session, around it the other."
-        " Take one of the two out, or give this one another place: SessionMiddleware(..., "
+        "middleware is around this one. Inside this one the app finds this one's session, and outside it the other's."
+        " Take one of the two out, or give this one another scope key: SessionMiddleware(..., "
         "scope_key='signed_session')."
     )
 

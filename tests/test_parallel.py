@@ -321,7 +321,7 @@ def test_in_any_interleaving_nothing_is_lost_without_a_word_and_nothing_ended_co
 
     acts = {name for request in requests for name, _ in request.early}
     found = world.look()
-    # A cookie that is signed anew, as its key was an older one, may arrive after that of a sign-in.
+    # A cookie that is signed again, as its key was an older one, may arrive after that of a sign-in.
     if "clear" not in acts and key == KEY:
         assert found.rejected is None
         if "sign in" in acts and "regenerate" not in acts:
@@ -508,7 +508,7 @@ def test_a_key_that_is_no_text_is_named_where_its_value_gave_way(caplog: pytest.
     )
 
     assert [record.getMessage() for record in caplog.records] == [
-        "Two requests have changed the session in 1, 'a\\nb'; the later one's stays."
+        "Two requests have changed 1, 'a\\nb' in the session; the later change was kept."
     ]
     assert len(browser.cookies) == 1
     assert len(store._records) == 1

@@ -388,7 +388,7 @@ def test_keys_become_text_as_in_json() -> None:
 
 
 def test_the_error_names_the_place_and_type_of_what_can_not_be_written() -> None:
-    with pytest.raises(UnserializableSessionError, match=r"^session\['cart'\]\[1\]: complex is nothing that"):
+    with pytest.raises(UnserializableSessionError, match=r"^session\['cart'\]\[1\]: complex can't be written by"):
         SessionSigner(KEY, serializer=Tagged()).dumps({"cart": [{1}, 1j]})
 
 
@@ -521,10 +521,10 @@ def test_a_serializer_whose_payloads_begin_as_compressed_ones_do_is_compressed_a
 
     assert zlib.decompress(serializer.dumps({"a": 1})) == b'x{"a":1}'
     assert serializer.loads(serializer.dumps({"a": 1})) == {"a": 1}
-    with pytest.raises(ValueError, match=r"^The payload of 1048585 bytes begins as a ") as caught:
+    with pytest.raises(ValueError, match=r"^The payload of 1048585 bytes begins like a ") as caught:
         serializer.dumps({"a": "b" * MAX_INFLATED})
     assert str(caught.value) == (
-        "The payload of 1048585 bytes begins as a compressed one does, and is too large to be one. Store less, or use a"
+        "The payload of 1048585 bytes begins like a compressed one, but is too large to be one. Store less, or use a"
         " serializer that writes JSON."
     )
 
@@ -633,25 +633,25 @@ class Unsigning:
         (
             {"keys": KEY},
             TypeError,
-            "keys must be a list of secrets, of which the first encrypts, not a str; write keys=",
+            "keys must be a list of secrets, whose first one encrypts, not a str; write keys=",
         ),
         (
             {"keys": KEY.encode()},
             TypeError,
-            "keys must be a list of secrets, of which the first encrypts, not a bytes;",
+            "keys must be a list of secrets, whose first one encrypts, not a bytes;",
         ),
-        ({"keys": SecretStr(KEY)}, TypeError, "keys must be a list of secrets, of which the first encrypts, not a Se"),
+        ({"keys": SecretStr(KEY)}, TypeError, "keys must be a list of secrets, whose first one encrypts, not a Se"),
         (
             {"keys": None},
             TypeError,
-            "keys must be a list of secrets, of which the first encrypts, not a NoneType; write",
+            "keys must be a list of secrets, whose first one encrypts, not a NoneType; write",
         ),
         (
             {"keys": {"a": KEY}},
             TypeError,
-            "keys must be a list of secrets, of which the first encrypts, not a dict; wr",
+            "keys must be a list of secrets, whose first one encrypts, not a dict; wr",
         ),
-        ({"keys": {KEY}}, TypeError, "keys is a set, which has no first; pass a list, of which the first encrypts."),
+        ({"keys": {KEY}}, TypeError, "keys is a set, which has no order; pass a list, whose first key encrypts."),
         ({"keys": []}, ValueError, "keys is empty; write keys=[key]."),
         (
             {"keys": [KEY, None]},
@@ -677,9 +677,13 @@ def test_options_that_can_not_work_are_refused(options: dict[str, Any], error: t
 def test_a_key_that_is_still_to_be_filled_in_is_refused_where_it_encrypts_and_warned_about_where_it_only_decrypts() -> (
     None
 ):
-    with pytest.raises(ValueError, match=r"^keys\[0\] is '<your-key>', where a key is still to be filled in\."):
+    with pytest.raises(
+        ValueError, match=r"^keys\[0\] is '<your-key>', which is a placeholder that has to be filled in\."
+    ):
         Encrypted(keys=["<your-key>", KEY])
-    with pytest.warns(UserWarning, match=r"^keys\[1\] is '<your-key>', where a key is still to be filled in: anybody"):
+    with pytest.warns(
+        UserWarning, match=r"^keys\[1\] is '<your-key>', which is a placeholder that has to be filled in: anybody"
+    ):
         Encrypted(keys=[KEY, "<your-key>"])
 
 

@@ -243,7 +243,7 @@ def test_a_principal_has_at_most_a_hundred_sessions_and_the_oldest_is_ended(
 
     assert len(keys_of(sessions, "42")) == MAX_ENTRIES == 100
     assert [visit(browser, look, store)[2] for browser in browsers[:2]] == ["expired", None]
-    advice = "Put a name there that is one user's, and end sessions when a user signs out."
+    advice = "Give each user a principal of their own, and end sessions when a user signs out."
     assert warnings(caplog) == [f"More than 100 sessions of one session.principal: the oldest was ended. {advice}"]
 
 
@@ -319,7 +319,8 @@ def test_a_list_that_a_server_cannot_read_is_begun_anew_with_a_warning(
         wrap(app_that(sign_in("ada")), key, store=store).get()
 
     assert warnings(caplog)[0] == (
-        "The list of the sessions of one session.principal can't be read, and is begun anew: Sessions won't find those"
+        "The list of the sessions of one session.principal can't be read, so a new one was started: Sessions won't"
+        " find those"
         " that were in it. Give all apps that share the store the same keys; a new key has to be a fallback everywhere"
         " before it signs anywhere."
     )
@@ -340,9 +341,7 @@ def test_any_text_but_none_at_all_may_be_a_principal(
 ) -> None:
     browser = wrap(app_that(look), store=store)
     if not principal:
-        with pytest.raises(
-            ValueError, match=r"^session.principal is empty; write None where the session is nobody's.$"
-        ):
+        with pytest.raises(ValueError, match=r"^session.principal is empty; write None if the session is nobody's.$"):
             visit(browser, sign_in(principal), store)
         return
     visit(browser, sign_in(principal), store)
@@ -467,7 +466,11 @@ def test_the_command_line_lists_what_is_nested_deeply(
 @pytest.mark.parametrize(
     ("name", "value", "what"),
     [
-        ("SESSION_SECRET", "${SECRET}", "SESSION_SECRET is '${SECRET}', where a key is still to be filled in."),
+        (
+            "SESSION_SECRET",
+            "${SECRET}",
+            "SESSION_SECRET is '${SECRET}', which is a placeholder that has to be filled in.",
+        ),
         ("SESSION_SECRET_FALLBACKS", "****", "SESSION_SECRET_FALLBACKS[0] is '****', which stands for a hidden or"),
     ],
 )
@@ -491,7 +494,7 @@ def test_the_command_line_says_that_a_store_does_not_answer(file: str, capsys: p
 def test_the_command_line_refuses_what_is_no_store(store: str, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line(["sessions", "--store", store, "42"]) == 2
     assert capsys.readouterr().err == (
-        "python -m asgi_signed_session: the store is no file that exists, and not Redis: give sqlite:FILE or"
+        "python -m asgi_signed_session: the store is neither a file that exists nor a Redis: give sqlite:FILE or"
         " redis://HOST:PORT.\n"
     )
 

@@ -757,8 +757,8 @@ def nest(depth: int) -> list[Any]:
 
 MOMENT = datetime(2030, 1, 1, tzinfo=timezone.utc)
 WHAT_TO_DO = (
-    " is nothing that the serializer can write, or is nested too deeply."
-    " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+    " can't be written by the serializer, or is nested too deeply. Store a str, number, bool, None, list or dict, or"
+    " pass a serializer that can write it:"
     " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
 )
 
@@ -833,7 +833,7 @@ class Masked(str):
 
 
 UNLIKE_A_KEY = "secret_key is of type {}: pass a str, bytes, or an itsdangerous.TimestampSigner."
-IN_A_LIST = "secret_key is a {}: pass the newest key alone, the older ones as fallbacks=[...]."
+IN_A_LIST = "secret_key is a {}: pass only the newest key, and the older ones as fallbacks=[...]."
 MISSING = "secret_key is None: the setting that it comes from is missing. " + MAKE_A_KEY
 HIDDEN = "secret_key is {!r}, which stands for a hidden or missing key. " + MAKE_A_KEY
 
@@ -874,7 +874,7 @@ NO_KEYS = [
     ({"key": KEY},              TypeError,  UNLIKE_A_KEY.format("dict")),
     (Odd(),                     TypeError,  UNLIKE_A_KEY.format("Odd")),
     (URLSafeTimedSerializer(KEY), TypeError, UNLIKE_A_KEY.format("URLSafeTimedSerializer")),
-    (Signer(KEY), TypeError, "secret_key is of type Signer, which signs no time; pass a TimestampSigner."),
+    (Signer(KEY), TypeError, "secret_key is of type Signer, which doesn't sign the time; pass a TimestampSigner."),
 ]
 # fmt: on
 
@@ -1135,8 +1135,9 @@ def test_a_serializer_that_can_run_code_is_a_warning(make: Any, serializer: Any,
 
     [warning] = caught
     assert str(warning.message) == (
-        f"serializer={name} can run code that it finds in a payload: whoever gets the key can run theirs on this"
-        " server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for what JSON has no form for."
+        f"serializer={name} can run code that it finds in a payload: somebody who gets the key can run their code on"
+        f" this server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for types that JSON doesn't"
+        f" have."
     )
     assert (warning.filename, warning.lineno) == (__file__, make.__code__.co_firstlineno)
 
@@ -1208,11 +1209,11 @@ def test_a_key_with_stars_in_it_is_a_key() -> None:
 
 
 def to_be_filled_in(shown: str, rest: str = "") -> str:
-    return f"is {shown!r}{rest}, where a key is still to be filled in"
+    return f"is {shown!r}{rest}, which is a placeholder that has to be filled in"
 
 
 def of_samples(shown: str, rest: str = "") -> str:
-    return f"is {shown!r}{rest}, as in samples, where it stands in the place of a key"
+    return f"is {shown!r}{rest}, which is a placeholder from samples"
 
 
 OF_AN_OBJECT = "is how Python shows an object, another in each process, and no key"
@@ -1318,7 +1319,7 @@ def test_an_app_moves_off_the_key_of_a_sample_with_nobody_logged_out() -> None:
     assert signer.loads(sign({"n": 1}, "change-me-in-production")) == {"n": 1}
 
 
-GUESSED = "secret_key is one of those that are guessed first, such as 'secret'. " + MAKE_A_KEY
+GUESSED = "secret_key is one of the first that anybody would guess, such as 'secret'. " + MAKE_A_KEY
 
 # fmt: off
 WEAK_KEYS = [

@@ -1701,7 +1701,7 @@ def test_a_store_that_fails_a_late_change_fails_the_call(wrap: Wrap, store: Reco
 
 def test_what_the_serializer_cannot_write_never_reaches_the_store(wrap: Wrap, store: Records) -> None:
     browser = wrap(app_that(put(when={1})), store=store)
-    with pytest.raises(UnserializableSessionError, match=r"^session\['when'\]: set is nothing"):
+    with pytest.raises(UnserializableSessionError, match=r"^session\['when'\]: set can't be written"):
         browser.get()
 
     assert (browser.cookies, store.asked) == ({}, [])

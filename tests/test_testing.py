@@ -310,7 +310,7 @@ def test_a_domain_that_fits_is_no_error() -> None:
 
 
 def test_what_the_app_could_not_save_can_not_be_given_either() -> None:
-    with pytest.raises(UnserializableSessionError, match=r"session\['a'\]: object is nothing"):
+    with pytest.raises(UnserializableSessionError, match=r"session\['a'\]: object can't be written"):
         give_session(TestClient(make_starlette()), {"a": object()})
 
 

@@ -192,7 +192,7 @@ def _open_store(url: str) -> Any:
     if kind in ("redis", "rediss", "unix"):
         return stores.RedisStore(url)
     # Not what it holds: a URL may have a password in it.
-    raise UsageError("the store is no file that exists, and not Redis: give sqlite:FILE or redis://HOST:PORT.")
+    raise UsageError("the store is neither a file that exists nor a Redis: give sqlite:FILE or redis://HOST:PORT.")
 
 
 def _show_sessions(report: dict[str, Any]) -> str:
@@ -322,7 +322,7 @@ def _read_argument(argument: str) -> str:
     try:
         return sys.stdin.read() if argument == "-" else argument
     except UnicodeDecodeError as error:
-        raise UsageError("standard input is no text; give the value alone, as it is in the cookie.") from error
+        raise UsageError("standard input isn't text; give the value alone, as it is in the cookie.") from error
 
 
 if __name__ == "__main__":  # pragma: no cover - a test runs it in a process of its own

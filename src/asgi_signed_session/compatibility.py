@@ -30,7 +30,7 @@ class Shown:
         """Raises ``AttributeError`` where what is signed isn't what those who ask for it take it for."""
         if self._signer is None:
             raise AttributeError(
-                "signer is there only where the cookie holds the session as JSON. With another serializer, use"
+                "signer is there only if the cookie holds the session as JSON. With another serializer, use"
                 " SessionSigner with the same one; with a store the cookie holds an id, so sign in through the app."
             )
         return self._signer
@@ -59,8 +59,8 @@ class ReadOnly(Generic[T]):
         shown = getattr(instance, "_shown", None)  # None: before super().__init__()
         if shown is None or value != getattr(shown, self._name, self):
             raise AttributeError(
-                f"{self._name} can't be set on a middleware, which would go on as it was made; pass {self._instead} to"
-                " its constructor."
+                f"{self._name} can't be set on a middleware, which reads its options only when it is made; pass"
+                f" {self._instead} to its constructor."
             )
 
     def check_override(self, cls: type) -> None:

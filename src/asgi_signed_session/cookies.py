@@ -148,7 +148,7 @@ def _check_domain(domain: str | None) -> None:
     if not _DOMAIN.fullmatch(domain):
         raise ValueError(
             f"domain={domain!r} can't be a cookie's domain; write a host name such as 'example.com', without scheme,"
-            " port or path (punycode for other scripts), or None for this host alone."
+            " port or path (punycode for other scripts), or None for this host only."
         )
 
 
@@ -156,7 +156,7 @@ def _read_same_site(value: object) -> SameSite:
     for same_site in _SAME_SITES:
         if isinstance(value, str) and value.lower() == same_site:
             return same_site
-    raise ValueError(f"same_site={value!r} is none of the three; write 'lax', 'strict' or 'none'.")
+    raise ValueError(f"same_site={value!r} isn't one of the three values; write 'lax', 'strict' or 'none'.")
 
 
 def _check_bool(option: str, value: object, values: str = "True or False") -> None:

@@ -13,10 +13,10 @@ def decide(changed: bool, empty: bool, came: bool, due: bool, takes_headers: boo
     """What a message that starts a response has to carry.
 
     ``changed``: since the session was read, or last saved. ``came``: the browser has a cookie, or had one that is to
-    go. ``due``: to be signed anew, though unchanged. ``takes_headers``: the message can carry headers.
+    go. ``due``: to be signed again, though unchanged. ``takes_headers``: the message can carry headers.
     ``barred``: the request is another site's, and has no part in the session.
 
-    ``"vary"``: nothing but on what the response depends. ``"renew"``: what was read, signed anew.
+    ``"vary"``: nothing but on what the response depends. ``"renew"``: what was read, signed again.
     """
     if not takes_headers:
         return "nothing"

@@ -85,7 +85,7 @@ def _explain_type(option: str, key: object) -> str:
         return f"{option} is None: the setting that it comes from is missing. {_MAKE_A_KEY}"
     kind = name_of(type(key))
     if isinstance(key, (list, tuple, set, frozenset)):
-        return f"{option} is a {kind}: pass the newest key alone, the older ones as fallbacks=[...]."
+        return f"{option} is a {kind}: pass only the newest key, and the older ones as fallbacks=[...]."
     return f"{option} is of type {kind}: pass a str, bytes, or an itsdangerous.TimestampSigner."
 
 
@@ -118,13 +118,13 @@ def _describe_placeholder(raw: bytes, text: str) -> str | None:
         return "is one that the documentation of a framework shows, so everybody has it"
     text = text.strip("\"'")
     if _TO_BE_FILLED_IN.fullmatch(text):
-        return f"is {_abridge(text)}, where a key is still to be filled in"
+        return f"is {_abridge(text)}, which is a placeholder that has to be filled in"
     if _SAYS_WHERE.fullmatch(text):
         return "says where a key is kept, and is none"
     if _SHOWS_AN_OBJECT.fullmatch(text):
         return "is how Python shows an object, another in each process, and no key"
     if _is_of_samples(text):
-        return f"is {_abridge(text)}, as in samples, where it stands in the place of a key"
+        return f"is {_abridge(text)}, which is a placeholder from samples"
     return None
 
 
@@ -149,8 +149,8 @@ def _warn_of_weakness(option: str, key: str | bytes, raw: bytes) -> None:
     if raw != raw.strip() and (isinstance(key, str) or raw.isascii()):  # random bytes may well begin with a space
         warn_caller(
             f"{option} begins or ends with white space, such as the newline of a secret file: a server that reads the"
-            " key without it accepts none of these cookies. Pass key.strip(), and where cookies are in use already, the"
-            " key as it is now as a fallback."
+            " key without that white space accepts none of these cookies. Pass key.strip(), and if cookies are in"
+            " use already, also pass the key as it is now as a fallback."
         )
     if raw.startswith(b"django-insecure-"):
         warn_caller(
@@ -158,7 +158,7 @@ def _warn_of_weakness(option: str, key: str | bytes, raw: bytes) -> None:
             f" others may have. {_MAKE_A_KEY}"
         )
     if raw.isascii() and _GUESSED_FIRST.fullmatch(re.sub(r"[^a-z0-9]", "", raw.decode("ascii").lower())):
-        warn_caller(f"{option} is one of those that are guessed first, such as 'secret'. {_MAKE_A_KEY}")
+        warn_caller(f"{option} is one of the first that anybody would guess, such as 'secret'. {_MAKE_A_KEY}")
     elif len(raw) < MIN_KEY:
         warn_caller(f"{option} has {len(raw)} bytes; under {MIN_KEY} can be guessed. {_MAKE_A_KEY}")
     elif len(set(key)) < MIN_CHARACTERS:

@@ -12,14 +12,14 @@ _CENTURY = 100 * 365 * 24 * 60 * 60  # seconds; stores have limits of theirs bey
 CLOCK_SKEW = 60  # seconds that the clock of another server may be ahead
 
 Seconds: TypeAlias = int | timedelta
-Verdict = Literal["alive", "due", "over"]  # "due": to be signed anew
+Verdict = Literal["alive", "due", "over"]  # "due": to be signed again
 
 
 class Lifetime:
     """How long sessions live. All three are seconds, a ``timedelta`` or ``None``.
 
     ``max_age`` counts from the last signing, ``lifetime`` from when the session began; one signed more than
-    ``refresh_after`` ago is signed anew. Raises ``TypeError`` or ``ValueError`` where they can't be.
+    ``refresh_after`` ago is signed again. Raises ``TypeError`` or ``ValueError`` where they can't be.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Lifetime:
         if refresh_after is not None and self.max_age is not None and refresh_after >= self.max_age:
             raise ValueError(
                 f"refresh_after={refresh_after} must be less than max_age={self.max_age}, or the session expires before"
-                " it is signed anew; half of max_age is a good value."
+                " it is signed again; half of max_age is a good value."
             )
         self.refresh_after: float = inf if refresh_after is None else refresh_after
 
@@ -50,7 +50,7 @@ class Lifetime:
         own_max_age = record.metadata.get("max_age")
         if own_max_age is None or self.refresh_after == inf:
             return "due" if age > self.refresh_after else "alive"
-        # One with a shorter life of its own is signed anew at half of it.
+        # One with a shorter life of its own is signed again at half of it.
         return "due" if age > min(self.refresh_after, own_max_age // 2) else "alive"
 
     def max_age_of(self, record: Record) -> int | None:

@@ -85,7 +85,7 @@ def _read_origins(origins: Iterable[str]) -> frozenset[bytes | None]:
     if isinstance(origins, (str, bytes)) or not isinstance(origins, Iterable):
         raise TypeError(
             f"trusted_origins must be a list of origins, not a {name_of(type(origins))}; write"
-            " trusted_origins=['https://app.example.com'], or () for this origin alone."
+            " trusted_origins=['https://app.example.com'], or () for the app's own origin only."
         )
     return frozenset(_read_origin(place, origin) for place, origin in enumerate(origins))
 
@@ -98,8 +98,8 @@ def _read_origin(place: int, origin: object) -> bytes:
     match = _ORIGIN.fullmatch(origin.lower())
     if match is None:
         raise ValueError(
-            f"trusted_origins[{place}]={origin!r} is no origin; write scheme and host, and a port where it isn't the"
-            " scheme's own, without a path (punycode for other scripts): 'https://app.example.com'."
+            f"trusted_origins[{place}]={origin!r} isn't an origin; write scheme and host, a port if it isn't the"
+            " scheme's usual one, and no path (punycode for other scripts): 'https://app.example.com'."
         )
     scheme, host, port = match.groups(default="")
     return f"{scheme}://{host}{'' if port == _DEFAULT_PORTS.get(scheme) else port}".encode("ascii")

@@ -162,9 +162,9 @@ def prepare(serializer: Serializer) -> tuple[Dumps, Loads]:
     if _runs_code(serializer):
         name = printable(str(getattr(serializer, "__name__", name_of(type(serializer)))))
         warn_caller(
-            f"serializer={name} can run code that it finds in a payload: whoever gets the key"
-            " can run theirs on this server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for what"
-            " JSON has no form for."
+            f"serializer={name} can run code that it finds in a payload: somebody who gets the key can run their code"
+            " on this server; pass serializer=json, or asgi_signed_session.serializers.Tagged() for types that JSON"
+            " doesn't have."
         )
     dumps: Callable[[Any], Any] = serializer.dumps
     if isinstance(serializer, type) and not _is_serializable(dumps, {}):
@@ -216,8 +216,8 @@ def _describe_unserializable(dumps: Dumps, content: Mapping[Any, Any]) -> Unseri
     """The error that names the place and type of what keeps ``content`` from being written."""
     path, kind = _find_unserializable(dumps, content)
     return UnserializableSessionError(
-        f"session{path}: {kind} is nothing that the serializer can write, or is nested too deeply."
-        " Store a str, number, bool, None, list or dict, or pass a serializer that takes it:"
+        f"session{path}: {kind} can't be written by the serializer, or is nested too deeply. Store a str, number,"
+        " bool, None, list or dict, or pass a serializer that can write it:"
         " asgi_signed_session.serializers.Tagged() takes dates, UUIDs, decimals, bytes and sets."
     )
 

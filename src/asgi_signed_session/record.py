@@ -39,7 +39,7 @@ class Record:
     payload: bytes | None = None  # None: the browser has no cookie that we know of
     signed_at: int | None = None
     issued_at: int | None = None
-    due: bool = False  # to be signed anew, though unchanged
+    due: bool = False  # to be signed again, though unchanged
     rejected: Rejection | None = None
     place: Place | None = None  # None: there is no store, or nothing of this session in it
     without: bytes | None = None  # the payload of a session that has ended, and no part of which is to be saved again

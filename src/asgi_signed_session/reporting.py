@@ -33,15 +33,16 @@ def report_merged(keys: list[str]) -> None:
     """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
     extra = {"event": "session.merged", "keys": keys}
     names = ", ".join(map(show_key, keys))
-    logger.info("Two requests have changed the session in %s; the later one's stays.", names, extra=extra)
+    logger.info("Two requests have changed %s in the session; the later change was kept.", names, extra=extra)
 
 
 def report_left_behind(keys: list[str]) -> None:
     """Names the ``keys`` of a session that was renewed by another request, which one begun anew beside it hasn't."""
     extra = {"event": "session.left-behind", "keys": keys}
     logger.warning(
-        "Two requests have renewed one session at the same time, and the later one has a session of its own without %s."
-        " Set session.principal at the sign-in, which needs no regenerate(), and renewals of one user are merged.",
+        "Two requests have called regenerate() on one session at the same time, and the later one now has a session"
+        " of its own without %s. Set session.principal at the sign-in, which needs no call of regenerate(): then such"
+        " requests of one user are merged.",
         ", ".join(map(show_key, keys)),
         extra=extra,
     )
@@ -50,8 +51,8 @@ def report_left_behind(keys: list[str]) -> None:
 def report_too_many(limit: int) -> None:
     """Says that the oldest sessions of a principal were ended."""
     logger.warning(
-        "More than %d sessions of one session.principal: the oldest was ended. Put a name there that is one user's, and"
-        " end sessions when a user signs out.",
+        "More than %d sessions of one session.principal: the oldest was ended. Give each user a principal of their"
+        " own, and end sessions when a user signs out.",
         limit,
         extra={"event": "session.too-many"},
     )
@@ -60,9 +61,9 @@ def report_too_many(limit: int) -> None:
 def report_unreadable_index() -> None:
     """Says that the list of a principal's sessions can't be read, and is begun anew."""
     logger.warning(
-        "The list of the sessions of one session.principal can't be read, and is begun anew: Sessions won't find those"
-        " that were in it. Give all apps that share the store the same keys; a new key has to be a fallback everywhere"
-        " before it signs anywhere.",
+        "The list of the sessions of one session.principal can't be read, so a new one was started: Sessions won't"
+        " find those that were in it. Give all apps that share the store the same keys; a new key has to be a fallback"
+        " everywhere before it signs anywhere.",
         extra={"event": "session.unreadable-list"},
     )
 
@@ -74,8 +75,8 @@ def report_store_failed(error: Exception) -> None:
         _silent_until[0] = now + _MINUTE
         # Its type alone: the text of an error may have a URL with a password.
         logger.warning(
-            "The session store can't be read (%s): visitors who have a session find an empty one. Give the app its"
-            " store back; this is said once a minute.",
+            "The session store can't be read (%s): visitors who have a session find an empty one. Make the store"
+            " available again; this warning is logged once a minute.",
             name_of(type(error)),
             extra={"event": "session.store-failed"},
         )
@@ -86,8 +87,8 @@ def report_read_late(scope: Scope, cache_control: str) -> None:
     path = scope.get("path")
     extra: dict[str, Any] = {"event": "session.read-late", "path": path}
     logger.warning(
-        "The session on %r was first read after the response had started, which lets caches share it (Cache-Control:"
-        " %s) and doesn't say 'Vary: Cookie': read the session earlier, or send 'Cache-Control: private'.",
+        "The session on %r was first read after the start of a response that caches may share (Cache-Control:"
+        " %s), so it was too late to add 'Vary: Cookie': read the session earlier, or send 'Cache-Control: private'.",
         path,
         cache_control,
         extra=extra,
@@ -95,13 +96,14 @@ def report_read_late(scope: Scope, cache_control: str) -> None:
 
 
 def report_not_renewed(scope: Scope, error: Exception) -> None:
-    """Says that a session which was only to be signed anew stays as it is, and why."""
+    """Says that a session which was only to be signed again stays as it is, and why."""
     path = scope.get("path")
     # Of a store's error its type alone: the text may have a URL with a password.
     why = str(error) if isinstance(error, SessionError) else f"{name_of(type(error))}: see to the store."
     extra: dict[str, Any] = {"event": "session.not-renewed", "path": path}
     logger.warning(
-        "The session on %r was to be signed anew, which failed; nothing is lost, and it ends as it would have. %s",
+        "The session on %r should have been signed again, but that failed; nothing is lost, and the session ends when"
+        " it would have ended before. %s",
         path,
         why,
         extra=extra,
@@ -119,17 +121,18 @@ def report_other_inside(scope_key: str, other: type) -> None:
     """Says, once, that a middleware inside ours puts a session of its own in the place of ours."""
     _warn_once(
         f"scope[{scope_key!r}] holds a {_name(other)}: another session middleware inside this one has put its own"
-        " session there. Inside that middleware the app finds that session, and this one is left as it is. Take one of"
-        f" the two out, or give this one another place: SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
+        " session there. Inside that middleware the app finds that session, and this middleware's session stays as it"
+        " is. Take one of the two out, or give this one another scope key:"
+        f" SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
     )
 
 
 def report_other_outside(scope_key: str, other: type) -> None:
     """Says, once, that ours hides the session of a middleware around it."""
     _warn_once(
-        f"scope[{scope_key!r}] held a {_name(other)} before: another session middleware is around this one. Inside this"
-        " one the app finds this session, around it the other. Take one of the two out, or give this one another place:"
-        f" SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
+        f"scope[{scope_key!r}] held a {_name(other)} before: another session middleware is around this one. Inside"
+        " this one the app finds this one's session, and outside it the other's. Take one of the two out, or give"
+        f" this one another scope key: SessionMiddleware(..., scope_key={'signed_' + scope_key!r}).",
     )
 
 
@@ -146,9 +149,9 @@ def _warn_once(message: str, event: str = "session.other-middleware", key: str |
 def report_stands_back(scope_key: str, session_cookie: str, unlike: Iterable[str]) -> None:
     """Says, once, that a middleware inside another of the same cookie leaves it to that one, whatever its options."""
     _warn_once(
-        f"Two SessionMiddlewares, one inside the other, keep scope[{scope_key!r}] in the cookie {session_cookie!r}: the"
-        f" outer one does, and these options of the inner one don't apply: {', '.join(unlike)}. Give both the same,"
-        " or give the inner one a session_cookie and a scope_key of its own.",
+        f"Two SessionMiddlewares, one inside the other, keep scope[{scope_key!r}] in the cookie {session_cookie!r}:"
+        f" the outer one manages the session, and these options of the inner one have no effect: {', '.join(unlike)}."
+        " Give both the same options, or give the inner one a session_cookie and a scope_key of its own.",
     )
 
 
@@ -156,8 +159,8 @@ def report_other_key(session_cookie: str) -> None:
     """Says, once, that a cookie which was signed just now was signed with another key."""
     _warn_once(
         f"A cookie {session_cookie!r} that was signed less than a minute ago was signed with a key that this process"
-        " doesn't have. Give all workers one key, from the environment: a key that is made at the start differs in each"
-        " of them. After a change of key, pass the old one in fallbacks.",
+        " doesn't have. Give all workers one key, from the environment: a key that is made at start-up differs in"
+        " each of them. After a change of key, pass the old one in fallbacks.",
         "session.other-key",
     )
 
@@ -166,7 +169,7 @@ def report_foreign_cookie(session_cookie: str) -> None:
     """Says, once, that something else sets the session's cookie, too."""
     _warn_once(
         f"A cookie {session_cookie!r} that was signed less than a minute ago was signed by other software, such as a"
-        " Flask app on the same host, whose cookie has that name: each overwrites the other's session. Give this"
+        " Flask app on the same host, whose cookie has the same name, so each overwrites the other's session. Give this"
         " middleware a session_cookie of its own.",
         "session.name-taken",
     )
@@ -175,7 +178,7 @@ def report_foreign_cookie(session_cookie: str) -> None:
 def report_own_cookie(session_cookie: str) -> None:
     """Says, once, that the app sets the session's cookie by itself."""
     _warn_once(
-        f"The app itself sets a cookie {session_cookie!r}, beside the one of this middleware: a browser keeps only the"
+        f"The app itself sets a cookie {session_cookie!r}, in addition to this middleware's: a browser keeps only the"
         " last of them. Leave the cookie to the middleware, or give the middleware a session_cookie of its own.",
         "session.name-taken",
     )
@@ -196,9 +199,9 @@ def report_changed_after_end() -> None:
     """Says that a session was changed which nobody saves any more, and where."""
     place = show_caller()
     logger.warning(
-        "A session was changed after its connection had ended, in %s: the change is lost. Where an exception handler or"
-        " another middleware made it, put SessionMiddleware(app, ...) around the whole app; where a task did, have it"
-        " end before the request does.",
+        "A session was changed after its connection had ended, in %s: the change is lost. If an exception handler or"
+        " another middleware made the change, put SessionMiddleware(app, ...) around the whole app; if a task made"
+        " it, have the task end before the request does.",
         place,
         extra={"event": "session.changed-after-end"},
     )
@@ -215,10 +218,10 @@ def why_unsaved(scope: Scope, failed: bool, is_cross_site: bool) -> str:
         return "This server sends no headers with websocket.accept; change the session on an HTTP request instead."
     if failed:
         return (
-            "The app failed or was cancelled, and neither the start of a response nor an accept came after this change:"
-            " make it earlier, or put the middleware around what answers for errors."
+            "The app failed or was cancelled, and after this change, no response started and no websocket was accepted:"
+            " make it earlier, or put the middleware around the code that answers errors."
         )
     return (
-        "The cookie goes out with the start of the response or the accept of the websocket, and neither came after"
-        " this change: make it earlier."
+        "The cookie is sent when a response starts or a websocket is accepted, and neither happened after this"
+        " change: make it earlier."
     )

@@ -78,7 +78,7 @@ class Compressed:
             return packed if is_ambiguous or len(packed) < len(payload) else payload
         if is_ambiguous:
             raise ValueError(
-                f"The payload of {len(payload)} bytes begins as a compressed one does, and is too large to be one."
+                f"The payload of {len(payload)} bytes begins like a compressed one, but is too large to be one."
                 " Store less, or use a serializer that writes JSON."
             )
         return payload
@@ -154,9 +154,9 @@ def _read_keys(keys: Iterable[BareKey]) -> list[bytes]:
     """The secrets in ``keys``. Raises ``TypeError`` or ``ValueError``."""
     kind = name_of(type(keys))
     if isinstance(keys, (str, bytes, HasSecretValue, Mapping)) or not isinstance(keys, Iterable):
-        raise TypeError(f"keys must be a list of secrets, of which the first encrypts, not a {kind}; write keys=[key].")
+        raise TypeError(f"keys must be a list of secrets, whose first one encrypts, not a {kind}; write keys=[key].")
     if isinstance(keys, (set, frozenset)):
-        raise TypeError(f"keys is a {kind}, which has no first; pass a list, of which the first encrypts.")
+        raise TypeError(f"keys is a {kind}, which has no order; pass a list, whose first key encrypts.")
     secrets = [_read_key(f"keys[{place}]", key, is_fallback=place > 0) for place, key in enumerate(keys)]
     if not secrets:
         raise ValueError("keys is empty; write keys=[key].")

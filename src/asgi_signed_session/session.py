@@ -237,7 +237,7 @@ class Session(dict[str, Any]):
                 f"session.principal is of type {name_of(type(value))}; write session.principal = str(user.id)."
             )
         if value == "":
-            raise ValueError("session.principal is empty; write None where the session is nobody's.")
+            raise ValueError("session.principal is empty; write None if the session is nobody's.")
         before = self.principal
         if value == before:
             return
@@ -307,7 +307,7 @@ class Session(dict[str, Any]):
             await exchange.load()
         elif self._has_ended() and self._keeper.make_id() is not None:
             raise SessionNotLoadedError(
-                "The session can't be loaded any more, as its connection has ended: write 'await"
+                "The session can't be loaded any more, because its connection has ended: write 'await"
                 " request.session.load()' before the app returns."
             )
 

@@ -225,7 +225,9 @@ def _make_signer(option: str, key: object, salt: str, is_fallback: bool = False)
         _check_signer(option, key)
         return key
     if isinstance(key, Signer):
-        raise TypeError(f"{option} is of type {name_of(type(key))}, which signs no time; pass a TimestampSigner.")
+        raise TypeError(
+            f"{option} is of type {name_of(type(key))}, which doesn't sign the time; pass a TimestampSigner."
+        )
     return PreparedSigner(read_key(option, key, is_fallback), salt)
 
 

@@ -21,7 +21,7 @@ from .signing import BadData
 from .store_reader import StoreReader, Unanswered, is_of_one_line, is_same_principal
 from .stores import Store
 
-Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed anew; the cookie has gone out
+Occasion = Literal["write", "renew", "late"]  # it has changed; it is only signed again; the cookie has gone out
 
 # Of one connection, in an outage that it outlives: the first may have held as the store went, and the last as it came
 # back, so those between go.
@@ -30,22 +30,22 @@ _PROLONG_AFTER = 10  # a change prolongs the session once this part of its life,
 
 ENDED = "The session was ended meanwhile, or has expired; the visitor's next request finds it empty."
 RENEWED = (
-    "Another request has signed in or renewed the session meanwhile, and what was begun before has no part in it;"
+    "Another request has signed in or called regenerate() meanwhile, so this one can't change the session any more;"
     " the visitor's next request finds that session."
 )
 _SUPERSEDED = (
-    "The cookie that came is of a time before a sign-in, and its session stays empty; to sign in with it, call"
+    "The request's cookie is from before a sign-in, so its session stays empty; to sign in with it, call"
     " session.regenerate() or set session.principal."
 )
 _UNREADABLE = (
-    "What is in the store by now can't be read: give all apps that share it the same keys, the same cookie's name and"
-    " the same serializer."
+    "The record that is in the store now can't be read: give all apps that share it the same keys, the same cookie"
+    " name and the same serializer."
 )
 _UNAVAILABLE = (
     "The store could not be read, so the visitor's session isn't known and nothing may be saved in its place; put a"
     " check of session.rejected == 'unavailable' before the change."
 )
-_TOO_LATE_TO_RENEW = "regenerate() needs a cookie to go out, and none could; nothing was saved after it."
+_TOO_LATE_TO_RENEW = "regenerate() needs a cookie, and none could be sent any more; nothing was saved after it."
 
 
 class SessionEndedError(Exception):

@@ -92,7 +92,7 @@ async def aread_session(client: Any, *, app: Any = None, session_cookie: str | N
 
     visitor = _find_visitor(client)
     middleware, visit = _find_middleware(client, app, session_cookie)
-    visit.act, visit.answers = read, False  # without an answer nothing is written, and nothing signed anew
+    visit.act, visit.answers = read, False  # without an answer nothing is written, and nothing signed again
     await middleware(visitor.make_scope(middleware.session_cookie), None, visit.send)
     return found[0]
 
@@ -170,8 +170,8 @@ class _Visitor(NamedTuple):
         self.jar.add_cookie_header(request)
         if f"{name}=" not in (request.get_header("Cookie") or ""):
             raise ValueError(
-                f"The client would not send the cookie to {self.url}, as it has other attributes than this address"
-                f" allows ({message['Set-Cookie'].partition('; ')[2]}): give the client a base_url that they allow,"
+                f"The client would not send the cookie to {self.url}, because its attributes don't allow it at this"
+                f" address ({message['Set-Cookie'].partition('; ')[2]}): give the client a base_url that fits them,"
                 " such as base_url='https://testserver' for a secure one."
             )
 

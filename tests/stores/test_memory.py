@@ -85,7 +85,7 @@ def test_the_first_lost_record_is_warned_about_and_no_other(caplog: pytest.LogCa
     (warning,) = caplog.records
     assert (warning.levelname, warning.name, warning.event) == ("WARNING", "asgi_signed_session", "session.evicted")
     assert warning.getMessage() == (
-        "MemoryStore has no room for more than 1 sessions: for each new one, that which was written longest ago is"
+        "MemoryStore has no room for more than 1 sessions: for each new one, the one that was written longest ago is"
         " lost. Give it a larger max_records, or use a SQLiteStore."
     )
 

@@ -351,7 +351,9 @@ POOL = SimpleNamespace(fetchval=print, acquire=print)
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_table_that_is_no_plain_name_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"^table=.* must be a name or schema\.name, of at most 58 of a-z"):
+    with pytest.raises(
+        ValueError, match=r"^table=.* must be a name or schema\.name, each of at most 58 characters: a-z"
+    ):
         PostgresStore(POOL, name)
 
 

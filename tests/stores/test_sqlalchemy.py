@@ -382,7 +382,9 @@ def test_a_table_that_is_no_plain_name_is_refused(tmp_path: Path, name: str) -> 
     skip_without(find_spec("aiosqlite"), "aiosqlite")
     engine = create_async_engine("sqlite+aiosqlite://")
 
-    with pytest.raises(ValueError, match=r"^table=.* must be a name or schema\.name, of at most 58 of a-z"):
+    with pytest.raises(
+        ValueError, match=r"^table=.* must be a name or schema\.name, each of at most 58 characters: a-z"
+    ):
         SQLAlchemyStore(engine, name)
 
 

@@ -100,7 +100,7 @@ def test_only_its_user_may_read_the_file_and_those_beside_it(make: Make, path: P
 
 @pytest.mark.parametrize("name", [":memory:", "", "file::memory:", "file:sessions.db?mode=memory"])
 def test_memory_is_refused_and_the_error_names_what_is_for_it(name: str) -> None:
-    with pytest.raises(ValueError, match=r"is no file; write MemoryStore\(\) to keep sessions in memory\.$"):
+    with pytest.raises(ValueError, match=r"isn.t a file; write MemoryStore\(\) to keep sessions in memory\.$"):
         SQLiteStore(name)
 
 

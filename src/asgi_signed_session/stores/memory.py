@@ -86,7 +86,7 @@ class MemoryStore:
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning(
-                    "MemoryStore has no room for more than %d sessions: for each new one, that which was written"
+                    "MemoryStore has no room for more than %d sessions: for each new one, the one that was written"
                     " longest ago is lost. Give it a larger max_records, or use a SQLiteStore.",
                     self._max_records,
                     extra={"event": "session.evicted"},

@@ -138,6 +138,7 @@ def split_name(table: str) -> tuple[str | None, str]:
     match = re.fullmatch(rf"(?:({_NAME})\.)?({_NAME})", table)
     if match is None:
         raise ValueError(
-            f"table={table!r} must be a name or schema.name, of at most 58 of a-z, 0-9 and _ each, the first no digit."
+            f"table={table!r} must be a name or schema.name, each of at most 58 characters: a-z, 0-9 and _, the first"
+            " not a digit."
         )
     return match[1], match[2]

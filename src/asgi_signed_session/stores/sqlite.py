@@ -77,7 +77,7 @@ class SQLiteStore:
     def __init__(self, path: str | os.PathLike[str], *, timeout: float = 5.0) -> None:
         name = os.fsdecode(path)
         if name in ("", ":memory:") or name.startswith("file:"):
-            raise ValueError(f"SQLiteStore({name!r}) is no file; write MemoryStore() to keep sessions in memory.")
+            raise ValueError(f"SQLiteStore({name!r}) isn't a file; write MemoryStore() to keep sessions in memory.")
         self._path = Path(name).absolute()  # the app may change its folder
         self._timeout = timeout
         # By process, as a fork must neither use nor close what its parent has opened; and by how long each waits.
