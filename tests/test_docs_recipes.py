@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode
 
+import anyio
 import httpx
 import pytest
 import time_machine
@@ -306,7 +307,14 @@ def test_a_session_explains_why_it_is_empty(names: Names) -> None:
 
 @pytest.fixture
 def account(names: Names) -> Browser:
-    browser = Browser(run_page("recipes/password-again.md", names)["app"])
+    app = run_page("recipes/password-again.md", names)["app"]
+
+    def add_to_cart(request: Any) -> None:
+        request.session.setdefault("cart", []).append("tea")
+
+    add_to_cart.__annotations__["request"] = names["Request"]
+    app.post("/cart")(add_to_cart)
+    browser = Browser(app)
     browser.post("/login", query_string=b"user=ada&password=secret")
     return browser
 
@@ -326,9 +334,18 @@ def test_ten_minutes_later_the_password_is_asked_for_again(clock: time_machine.T
     assert account.post("/delete-account").start["status"] == 200
 
 
+def test_a_change_does_not_stand_in_for_the_password(clock: time_machine.Traveller, account: Browser) -> None:
+    clock.shift(601)
+    account.post("/cart")
+
+    assert account.post("/delete-account").start["status"] == 401
+
+
 def test_who_is_not_signed_in_deletes_nothing(account: Browser) -> None:
     account.cookies.clear()
 
+    assert account.post("/delete-account").start["status"] == 401
+    account.post("/cart")
     assert account.post("/delete-account").start["status"] == 401
 
 
@@ -449,7 +466,8 @@ def serve_sockets(watch: Any, **options: Any) -> Any:
 
     async def chat(websocket: WebSocket) -> None:
         await websocket.accept()
-        await watch(websocket.scope["session"], websocket)
+        with anyio.fail_after(DEADLINE):
+            await watch(websocket.scope["session"], websocket)
 
     for function, kind in ((log_in, Request), (log_out, Request), (chat, WebSocket)):
         function.__annotations__ |= {"request": kind} if kind is Request else {"websocket": kind}
