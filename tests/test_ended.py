@@ -256,3 +256,51 @@ def test_loading_raises_after_a_change_was_lost_too(run: Any, make_store: Any) -
 
     with pytest.raises(SessionNotLoadedError, match="ended"):
         asyncio.run(session.load())
+
+
+class Closing(Records):
+    """A store that fails once the connection has ended."""
+
+    ended: asyncio.Event | None = None
+
+    async def _ask(self, method: str, key: str) -> None:
+        if self.ended is not None and method == "swap":
+            await self.ended.wait()
+            raise ConnectionError
+        await super()._ask(method, key)
+
+
+def test_a_save_that_fails_after_the_end_is_no_change(caplog: pytest.LogCaptureFixture) -> None:
+    """Its task is told, and the change was made in time."""
+    store = Closing()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(user="ada")), KEY, store=store))
+    visitor.get()
+    saving: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        store.ended = asyncio.Event()
+
+        async def work(session: Any) -> None:
+            session["n"] = 1
+            await session.save()
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            scope["session"].get("user")
+            await send({"type": "http.response.start", "status": 200})
+            saving.append(asyncio.ensure_future(work(scope["session"])))
+            await asyncio.sleep(0)
+
+        async def drop(message: Any) -> None:
+            pass
+
+        scope = {"type": "http", "path": "/", "headers": visitor.headers()}
+        await SessionMiddleware(app, KEY, store=store)(scope, None, drop)
+        store.ended.set()
+        with pytest.raises(ConnectionError):
+            await saving[0]
+        with pytest.raises(SessionError, match="still open"):
+            await scope["session"].save()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
+
+    asyncio.run(main())
+
+    assert said(caplog) == []

@@ -58,6 +58,7 @@ def test_few_private_names_of_a_session_are_used_elsewhere_and_by_the_connection
         "_forget_max_age",
         "_give_up",
         "_settle",
+        "_stay_changed",
         "_take",
         "_take_over",
     }

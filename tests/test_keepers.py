@@ -9,6 +9,7 @@ import pytest
 import time_machine
 from flask import Flask
 from flask import session as flask_session
+from itsdangerous import TimestampSigner
 
 from asgi_signed_session import SessionSigner, reporting
 
@@ -188,6 +189,22 @@ def test_workers_with_keys_of_their_own_are_told(wrap: Wrap, caplog: pytest.LogC
     assert [vars(record)["event"] for record in caplog.records if record.levelno >= logging.WARNING] == [
         "session.other-key"
     ]
+
+
+class TextSigner(TimestampSigner):
+    """One that only verifies: a cookie is bytes."""
+
+    def sign(self, value: str | bytes) -> Any:
+        return super().sign(value).decode()
+
+
+def test_a_signer_that_gives_text_makes_no_error_of_a_cookie_of_another_key(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
+) -> None:
+    browser = wrap(visit, TextSigner(KEY))
+
+    assert browser.get("/whoami", headers=cookies(sign(ADA, OTHER_KEY))).json() == {}
+    assert warnings(caplog) == [OTHER_WORKER]
 
 
 @pytest.mark.parametrize("age", [61, -61])

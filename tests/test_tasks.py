@@ -339,6 +339,10 @@ def test_an_app_that_is_closed_while_another_task_saves_is_closed(caplog: pytest
     assert scope.keys() == {"type", "path", "headers", "session"}
     assert "'n'" in caplog.text
 
+    caplog.clear()
+    running.pop().close()
+    assert [vars(record)["event"] for record in caplog.records] == ["session.unsaved"]  # it was changed in time
+
 
 def test_what_an_outage_leaves_unanswered_takes_no_more_room_the_longer_it_lasts(
     monkeypatch: pytest.MonkeyPatch,

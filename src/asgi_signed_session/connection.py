@@ -506,8 +506,8 @@ class StoredConnection(Connection):
                 return
         try:
             await self._save_late()
-        except BaseException:  # it may be tried again
-            session.mark_modified()
+        except BaseException:
+            session._stay_changed()
             raise
 
     def check_renewal(self) -> None:

@@ -393,6 +393,12 @@ class Session(dict[str, Any]):
         """From here on nobody saves it, which the next change says."""
         self._exchange = _ENDED
 
+    def _stay_changed(self) -> None:
+        """Counts as changed: it could not be saved, which its app is told of, and may be tried again."""
+        if self._exchange is _ENDED:
+            self._exchange = _TOLD
+        self.mark_modified()
+
     def _report_lost(self) -> None:
         self._exchange = _TOLD  # it is said once
         report_changed_after_end()
