@@ -85,7 +85,7 @@ class Wishes:
     renewed: int = 0  # it begins anew, with a new id
     ended: int = 0  # nothing of what was read stays; a cookie that was rejected is deleted
     id: Id | None = None  # of a session that is new, once somebody has asked for its key
-    prolongs: bool = True  # this connection may sign the session anew though nothing but its age asks for it
+    prolongs: bool = True  # this connection may sign the session again though nothing but its age asks for it
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""

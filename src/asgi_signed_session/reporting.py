@@ -59,7 +59,7 @@ def report_too_many(limit: int) -> None:
 
 
 def report_unreadable_index() -> None:
-    """Says that the list of a principal's sessions can't be read, and is begun anew."""
+    """Says that the list of a principal's sessions can't be read, and that a new one was started."""
     logger.warning(
         "The list of the sessions of one session.principal can't be read, so a new one was started: Sessions won't"
         " find those that were in it. Give all apps that share the store the same keys; a new key has to be a fallback"
