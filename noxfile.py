@@ -166,7 +166,7 @@ def load(session: nox.Session) -> None:
 @nox.session
 def history(session: nox.Session) -> None:
     """The websocket that failed with the Starlette of 2019."""
-    session.install("--editable", ".", "starlette==0.12.0", "pytest>=9", "time-machine", "trio")
+    session.install("--editable", ".", "starlette==0.12.0", "hypothesis", "pytest>=9", "time-machine", "trio")
     session.run("python", "-m", "pytest", "tests/history", *session.posargs)
 
 
