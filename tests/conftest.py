@@ -78,6 +78,7 @@ def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Generator[dict[str
     monkeypatch.chdir(tmp_path)  # one keeps its sessions in a folder
     monkeypatch.setenv("SESSION_SECRET", KEY)
     monkeypatch.setenv("REDIS_URL", "redis://localhost")  # which nobody asks
+    monkeypatch.setenv("DATABASE_URL", "postgresql://localhost/app")  # likewise
     monkeypatch.setenv("GITHUB_CLIENT_ID", "our name at the provider's")
     monkeypatch.setenv("GITHUB_CLIENT_SECRET", "our password there")
     monkeypatch.delenv("SESSION_SECRET_FALLBACKS", raising=False)

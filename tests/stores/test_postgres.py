@@ -12,12 +12,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from asgi_signed_session.stores import PostgresStore
 from asgi_signed_session.stores.postgres import CREATE_TABLE
 
 from ..backends import Database, find_postgresql, postgresql_server
+from ..conftest import KEY
 from ..daemons import DEADLINE
+from ..pages import run_in_page
 from . import NEW, OLD, OTHER, check_all, make_key, make_record
 
 asyncpg: Any = pytest.importorskip("asyncpg", reason="asyncpg is not installed")
@@ -431,3 +434,13 @@ def test_an_error_of_the_server_reaches_the_caller_and_the_next_call_works_once_
 
     # Of more connections, each that psycopg's pool doesn't know to be lost would give an error of its own.
     run_with(partial(POOLS[name], max_size=1), own_server.url, main)
+
+
+def test_the_fastapi_app_of_the_documentation_counts_visits(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("SESSION_SECRET", KEY)
+    names: dict[str, Any] = {"__name__": "pages"}
+    app = run_in_page("recipes/databases.md", "lifespan=lifespan", names)["app"]
+
+    with TestClient(app) as client:
+        assert [client.get("/").json() for _ in range(2)] == [1, 2]
