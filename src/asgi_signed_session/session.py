@@ -252,8 +252,8 @@ class Session(dict[str, Any]):
         """Whether this request may prolong the session, ``True`` at first.
 
         ``session.prolong = False`` is for requests that a page sends by itself, every few seconds. The session is then
-        not signed again for its age, nor because a fallback signed it, so ``refresh_after`` doesn't keep a session alive
-        that nobody uses. A change is still saved; without a store, that signs the session again.
+        not signed again for its age, nor because a fallback signed it, so ``refresh_after`` doesn't keep alive what
+        nobody uses. A change is still saved; without a store, that signs the session again.
         """
         return self._wishes.prolongs
 
