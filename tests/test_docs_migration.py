@@ -11,9 +11,9 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-import starlette
 from itsdangerous import BadSignature, TimestampSigner
 from pydantic import SecretStr
+from starlette import __version__ as starlettes_version
 from starlette.datastructures import Secret
 from starlette.middleware.sessions import SessionMiddleware as StarlettesMiddleware
 
@@ -200,7 +200,7 @@ CLAIMS: dict[str, Callable[..., None]] = {
 
 @pytest.mark.parametrize(("option", "theirs", "instead"), ROWS, ids=[row[0] for row in ROWS])
 def test_an_option_is_refused_that_starlette_takes_as_the_page_says(option: str, theirs: str, instead: str) -> None:
-    if option == "`max_age=0`" and tuple(map(int, starlette.__version__.split(".")[:2])) < (1, 10):
+    if option == "`max_age=0`" and tuple(map(int, starlettes_version.split(".")[:2])) < (1, 10):
         pytest.skip("the page speaks of the newest Starlette, and an older one sends no Max-Age")
     [refused] = find_options(option)
     [written] = find_options(instead)
