@@ -12,7 +12,7 @@ import hypothesis
 import pytest
 import time_machine
 
-from asgi_signed_session import SessionMiddleware
+from asgi_signed_session import SessionMiddleware, reporting
 
 from .apps import visit
 from .browser import RUNNERS, Browser
@@ -61,6 +61,16 @@ def wrap(run: Any) -> Wrap:
 def browser(wrap: Wrap) -> Browser:
     """A browser of an app with a route for each thing one does with a session."""
     return wrap(visit)
+
+
+@pytest.fixture
+def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said once a process may be said again."""
+    monkeypatch.setattr(reporting, "_said", set())
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.fixture

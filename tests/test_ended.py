@@ -140,9 +140,8 @@ def test_the_line_that_changed_it_is_named(run: Any, caplog: pytest.LogCaptureFi
 # As it comes about
 
 
-def test_fastapis_handler_of_all_exceptions_is_outside_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def make_app_that_apologises() -> FastAPI:
     app = FastAPI()
-    app.add_middleware(SessionMiddleware, secret_key=KEY)
 
     @app.exception_handler(Exception)
     async def apologise(request: Request, error: Exception) -> PlainTextResponse:
@@ -153,6 +152,12 @@ def test_fastapis_handler_of_all_exceptions_is_outside_and_is_told(caplog: pytes
     async def fail() -> None:
         raise ValueError
 
+    return app
+
+
+def test_fastapis_handler_of_all_exceptions_is_outside_and_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    app = make_app_that_apologises()
+    app.add_middleware(SessionMiddleware, secret_key=KEY)
     client = TestClient(app, raise_server_exceptions=False)
 
     assert client.get("/").headers.get("set-cookie") is None
@@ -162,17 +167,7 @@ def test_fastapis_handler_of_all_exceptions_is_outside_and_is_told(caplog: pytes
 def test_with_the_middleware_around_the_whole_app_the_handlers_change_is_saved(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = FastAPI()
-
-    @app.exception_handler(Exception)
-    async def apologise(request: Request, error: Exception) -> PlainTextResponse:
-        request.session["flash"] = "Sorry"
-        return PlainTextResponse("Sorry", 500)
-
-    @app.get("/")
-    async def fail() -> None:
-        raise ValueError
-
+    app = make_app_that_apologises()
     client = TestClient(SessionMiddleware(app, KEY), raise_server_exceptions=False)
 
     assert client.get("/").headers["set-cookie"].startswith("session=eyJmbGFzaCI6IlNvcnJ5In0=.")

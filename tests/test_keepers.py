@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,27 +12,19 @@ from flask import Flask
 from flask import session as flask_session
 from itsdangerous import TimestampSigner
 
-from asgi_signed_session import SessionSigner, reporting
+from asgi_signed_session import SessionSigner
 
 from .apps import app_that, visit
-from .conftest import KEY, NOW, Wrap
+from .browser import Browser
+from .conftest import KEY, NOW, Wrap, warnings
 from .records import Records
 from .wire import DELETED, set_cookie, sign
 
-pytestmark = pytest.mark.usefixtures("clock")
+pytestmark = pytest.mark.usefixtures("clock", "nothing_said_yet")
 
 ADA, GRACE = {"user": "ada"}, {"user": "grace"}
 OTHER_KEY = "another key of more than 16 bytes"
 DOMAIN = "path=/; Max-Age=1209600; httponly; samesite=lax; domain=shop.test"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "_said", set())
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def cookies(*values: str, host: bytes = b"www.shop.test") -> list[tuple[bytes, bytes]]:
@@ -80,13 +73,18 @@ def test_a_cookie_that_cannot_be_used_gives_way_to_another(wrap: Wrap, path: str
     assert browser.get("/whoami", headers=cookies(signed_before(ADA), unusable)).json() == ADA
 
 
+def begin_two_sessions(browser: Browser, clock: Any, *paths: str) -> Generator[str]:
+    """The cookies of sessions that begin at these paths, a minute apart."""
+    for path in paths:
+        browser.cookies.clear()
+        clock.shift(60)
+        browser.get(path)
+        yield browser.cookies["session"]
+
+
 def test_in_a_store_the_session_whose_cookie_was_signed_last_counts(wrap: Wrap, clock: Any) -> None:
     browser = wrap(visit, store=Records())
-    browser.get("/add")
-    older = browser.cookies.pop("session")
-    clock.shift(60)
-    browser.get("/login")
-    newer = browser.cookies["session"]
+    older, newer = begin_two_sessions(browser, clock, "/add", "/login")
 
     for values in [(older, newer), (newer, older)]:
         assert browser.get("/whoami", headers=cookies(*values)).json() == ADA
@@ -94,11 +92,7 @@ def test_in_a_store_the_session_whose_cookie_was_signed_last_counts(wrap: Wrap, 
 
 def test_in_a_store_a_session_that_was_ended_gives_way_to_one_signed_before(wrap: Wrap, clock: Any) -> None:
     browser = wrap(visit, store=Records())
-    browser.get("/login")
-    older = browser.cookies.pop("session")
-    clock.shift(60)
-    browser.get("/add")
-    newer = browser.cookies["session"]
+    older, newer = begin_two_sessions(browser, clock, "/login", "/add")
     browser.get("/logout")
 
     assert browser.get("/whoami", headers=cookies(older, newer)).json() == ADA

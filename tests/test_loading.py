@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -22,7 +21,7 @@ from asgi_signed_session.stores import MemoryStore, SQLiteStore
 from .advice import ENDED, RENEWED
 from .apps import app_that, app_with_error_page, visit
 from .browser import Browser
-from .conftest import KEY, Wrap
+from .conftest import KEY, Wrap, warnings
 from .records import Records, hash_proof, key_of, read_id
 from .wire import cookie, make_signer
 
@@ -75,10 +74,6 @@ def hold(browser: Browser, store: Any, talk: Talk, **options: Any) -> Any:
     browser.app = SessionMiddleware(app, KEY, store=store, **options)
     browser.websocket("/talk")
     return answers[0]
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # Without autoload

@@ -569,8 +569,7 @@ def with_options(app: Any, **options: Any) -> Any:
 
 
 @pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    monkeypatch.setattr("asgi_signed_session.reporting._said", set())
+def said(nothing_said_yet: None, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records]
 
 

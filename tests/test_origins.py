@@ -12,7 +12,7 @@ from asgi_signed_session.stores import MemoryStore
 
 from .apps import app_that, visit
 from .browser import Browser
-from .conftest import KEY, Wrap
+from .conftest import KEY, Wrap, warnings
 from .records import Records
 from .wire import cookie, set_cookie, sign
 
@@ -295,10 +295,6 @@ def signed_in(make_store: Any, app: Any) -> Browser:
     return browser
 
 
-def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
 @pytest.mark.parametrize("make_store", STORES)
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_not_written_and_no_cookie_is_set_or_deleted_but_it_is_warned_about(
@@ -311,7 +307,7 @@ def test_a_change_is_not_written_and_no_cookie_is_set_or_deleted_but_it_is_warne
     response = browser.post("/login", headers=[*browser.headers(), *BY_ANOTHER_SITE[1:]])
 
     assert response.all(b"set-cookie") == []
-    assert warned(caplog) == [f"Session changes on '/login' not saved: {names}. {WHY}"]
+    assert warnings(caplog) == [f"Session changes on '/login' not saved: {names}. {WHY}"]
     middleware: Any = browser.app
     middleware.app = look
     assert browser.cookies == cookies
@@ -326,7 +322,7 @@ def test_a_change_in_the_body_or_on_an_open_websocket_is_not_written_either(
     browser.post("/a", headers=[*browser.headers(), *BY_ANOTHER_SITE[1:]])
     browser.websocket("/b", headers=[*browser.headers(), *BY_ANOTHER_SITE[1:]])
 
-    assert warned(caplog) == [f"Session changes on '/{path}' not saved: 'user'. {WHY}" for path in "ab"]
+    assert warnings(caplog) == [f"Session changes on '/{path}' not saved: 'user'. {WHY}" for path in "ab"]
     assert browser.websocket("/c").start["type"] == "websocket.accept"
 
 
@@ -345,7 +341,7 @@ def test_nobody_is_signed_in_by_another_sites_form_who_came_without_a_cookie(
 
     assert response.json() == {"user": "eve"}  # within the request the app sees what it has put in
     assert browser.cookies == {}
-    assert len(warned(caplog)) == 1
+    assert len(warnings(caplog)) == 1
 
 
 def test_its_own_pages_are_signed_in_and_out_as_ever(wrap: Wrap) -> None:

@@ -20,7 +20,7 @@ from starlette.middleware import sessions as starlette_sessions
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.sessions import SessionMiddleware as StarlettesMiddleware
 
-from asgi_signed_session import Session, SessionMiddleware, reporting
+from asgi_signed_session import Session, SessionMiddleware
 
 from .apps import App, app_that
 from .browser import Browser, Response
@@ -32,12 +32,7 @@ THEIR_KEY = "the key of another middleware"
 ADA = {"user": "ada"}
 THEIRS = {"csrf": "token"}
 
-pytestmark = pytest.mark.usefixtures("clock")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "_said", set())
+pytestmark = pytest.mark.usefixtures("clock", "nothing_said_yet")
 
 
 class Guard:

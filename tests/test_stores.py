@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import logging
 import pickle
 import types
 from base64 import urlsafe_b64decode
@@ -24,7 +23,7 @@ from asgi_signed_session.stores import Store
 from .advice import ENDED, FAILED, NO_HEADERS, SUPERSEDED, TOO_LATE, TOO_LATE_TO_RENEW, UNREADABLE
 from .apps import Interrupted, app_that, app_with_error_page, clear_twice, deny, visit
 from .browser import Browser
-from .conftest import KEY, NOW, Wrap
+from .conftest import KEY, NOW, Wrap, warnings
 from .records import Records, close_record, hash_proof, key_of, make_seal, open_record, read_id
 from .wire import DELETED, KEPT, cookie, make_signer, sign, sign_payload
 
@@ -81,10 +80,6 @@ def own_key(browser: Browser, name: str = "session") -> str:
 def change_app(browser: Browser, act: Any, store: Any, *, late: Any = None, **options: Any) -> None:
     """Lets the browser visit another app with the same store."""
     browser.app = SessionMiddleware(app_that(act, late=late), KEY, store=store, **options)
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 # What is in the cookie, and what in the store

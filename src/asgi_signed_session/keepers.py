@@ -51,8 +51,8 @@ class BaseKeeper:
         logger.debug("Session cookie %r rejected: %s.", self.session_cookie, reason, extra=extra)
 
     def delete_twin(self, headers: Iterable[Header], secure: bool) -> tuple[bytes, ...]:
-        """What deletes the cookie of this host alone, where the browser has that one beside the one of ``domain``."""
-        has_two = self.domain is not None and len(find_cookies(headers, self._cookie.name)) > 1
+        """With a ``domain``: what deletes the cookie of this host alone, where the browser has sent both."""
+        has_two = len(find_cookies(headers, self._cookie.name)) > 1
         return (self._cookie.delete_of_host(secure),) if has_two else ()
 
     def find_end(self, record: Record) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asgi_signed_session import SessionMiddleware, reporting
+from asgi_signed_session import SessionMiddleware
 from tests.apps import app_that
 from tests.browser import Browser, Response
 from tests.conftest import KEY
@@ -19,9 +19,7 @@ from tests.wire import sign
 ADA = {"user": "ada"}
 
 
-@pytest.fixture(autouse=True)
-def _nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reporting, "_said", set())
+pytestmark = pytest.mark.usefixtures("nothing_said_yet")
 
 
 def test_sqladmin_mounted_as_its_documentation_says_signs_no_visitor_out() -> None:
