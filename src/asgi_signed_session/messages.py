@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
+from asgiref.typing import ASGI3Application
+
+from .wording import name_of
+
+# Frameworks give scopes and messages types of their own, none of which is another's.
+App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = Mapping[str, Any]
 Start = Literal["response", "accept"]
 
+_ALWAYS_A_SESSION = ("http", "websocket")  # even where their scopes have no headers
 _STARTS: dict[str, Start] = {".response.start": "response", ".accept": "accept"}
 _ENDS = (".response.body", ".response.pathsend", ".response.zerocopysend", ".close")
 
@@ -35,6 +42,14 @@ START_OF = _Starts(
 )
 
 
+def check_app(app: App) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """``app`` as it is. Raises ``TypeError`` unless it can be called."""
+    if callable(app):
+        return app
+    kind = name_of(type(app))
+    raise TypeError(f"app must be an ASGI app, not a {kind}; write SessionMiddleware(app, secret_key).")
+
+
 def is_end(message: Message) -> bool:
     """Whether the response ends with ``message``: no more body follows."""
     ends: bool = message["type"].endswith(_ENDS)
@@ -50,9 +65,14 @@ def accept_takes_headers(scope: Scope) -> bool:
     return True
 
 
-def keep_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]]:
-    """The scope's headers for us and the app alike: the first reader of an iterator would use it up."""
-    headers: Iterable[tuple[bytes, bytes]] = scope.get("headers") or ()
+def keep_headers(scope: Scope) -> Sequence[tuple[bytes, bytes]] | None:
+    """The scope's headers for us and the app alike: the first reader of an iterator would use it up.
+
+    ``None``: no connection that may have a session.
+    """
+    headers: Iterable[tuple[bytes, bytes]] | None = scope.get("headers")
+    if not headers:
+        return None if headers is None and scope["type"] not in _ALWAYS_A_SESSION else ()
     if isinstance(headers, (list, tuple)):
         return headers
     kept = scope["headers"] = list(headers)

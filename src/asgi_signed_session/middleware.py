@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeAlias
-
-from asgiref.typing import ASGI3Application
+from typing import Any
 
 from .compatibility import Shown, StarlettesAttributes
-from .connection import ABSENT, Connection, Parts, StoredConnection, find_open, find_owner
+from .connection import Connection
 from .cookies import SameSite, SetCookie
-from .keepers import CookieKeeper
 from .lifetime import Lifetime, Seconds
-from .messages import keep_headers
+from .messages import App, check_app, keep_headers
 from .origins import find_method
+from .parts import Parts, make_keeper
 from .payload import Codec, Serializer
-from .session import make_unread
+from .place import ABSENT, find_open, find_owner
+from .session import end, make_unread
 from .signing import Keyring, SecretKey
-from .store_keeper import StoreKeeper
 from .store_reader import OnStoreError, StoreOptions
-from .stores import BareStore, Store, check_store
-from .wording import name_of
-
-# Frameworks give scopes and messages types of their own, none of which is another's.
-App: TypeAlias = "ASGI3Application | Callable[[Any, Any, Any], Awaitable[None]]"
-
-_TYPES = ("http", "websocket")  # a session even where their scopes have no headers
+from .stored_connection import StoredConnection
+from .stores import BareStore, Store
 
 
 class SessionMiddleware(StarlettesAttributes):
@@ -64,16 +57,12 @@ class SessionMiddleware(StarlettesAttributes):
         max_size: int | None = 64 * 1024,
         trusted_origins: Iterable[str] | None = None,
     ) -> None:
-        if not callable(app):
-            kind = name_of(type(app))
-            raise TypeError(f"app must be an ASGI app, not a {kind}; write SessionMiddleware(app, secret_key).")
+        self.app: Callable[[Any, Any, Any], Awaitable[None]] = check_app(app)
         ends = Lifetime(max_age, refresh_after, lifetime)
         cookie = SetCookie(session_cookie, path, same_site, https_only, domain, partitioned)
         keyring = Keyring(secret_key, session_cookie, fallbacks)
-        keeping = cookie, keyring, Codec(serializer), ends
         use = StoreOptions(autoload, on_store_error, max_size).check()
-        keeper = CookieKeeper(*keeping) if store is None else StoreKeeper(check_store(store), use, *keeping)
-        self.app: Callable[[Any, Any, Any], Awaitable[None]] = app
+        keeper = make_keeper(store, use, cookie, keyring, Codec(serializer), ends)
         self._shown = Shown(scope_key, cookie, keyring, ends, signs_json=store is None and serializer is json)
         self._parts = Parts(scope_key, keeper, https_only, trusted_origins)
         self._make_connection: Any = Connection if store is None else StoredConnection
@@ -81,10 +70,10 @@ class SessionMiddleware(StarlettesAttributes):
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = scope.get("headers")
         if headers.__class__ is not list:
-            if headers is None and scope["type"] not in _TYPES:
+            headers = keep_headers(scope)
+            if headers is None:
                 await self.app(scope, receive, send)
                 return
-            headers = keep_headers(scope)
         parts = self._parts
         scope_key, marker = parts.scope_key, parts.marker
         is_alone = scope_key not in scope and marker not in scope
@@ -98,12 +87,12 @@ class SessionMiddleware(StarlettesAttributes):
         connection.first_message = connection.set_cookie = None
         if not is_alone:
             connection.hide()
-        source = headers if parts.guard is None else (find_method(scope), headers)
-        session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
         scope[marker] = connection
+        source = headers if parts.guard is None else (find_method(scope), headers)
         if connection.__class__ is StoredConnection:
-            await connection.serve(self.app, receive)
+            await connection.serve(self.app, receive, source)
             return
+        session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
         try:
             await self.app(scope, receive, connection.send)
         except BaseException:
@@ -114,7 +103,7 @@ class SessionMiddleware(StarlettesAttributes):
         is_well = state is None or (state == "read" and connection.first_message is None)
         if is_well and is_alone and scope.get(scope_key) is session:
             connection.phase = "closed"
-            session._end()
+            end(session)
             scope.pop(marker, None)
         else:
             connection.close(failed=False)

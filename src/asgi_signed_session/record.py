@@ -87,6 +87,19 @@ class Wishes:
     id: Id | None = None  # of a session that is new, once somebody has asked for its key
     prolongs: bool = True  # this connection may sign the session again though nothing but its age asks for it
 
+    def need_new_id(self, record: Record) -> bool:
+        """Whether the session that ``record`` is of has to get an id that no browser knows yet."""
+        return record.place is None or self.renewed > 0
+
+    def end(self, record: Record) -> bool:
+        """Whether nothing is to be kept of a session that is empty.
+
+        It stays where it is somebody's, or where it is in a store and wasn't cleared.
+        """
+        if self.change(record.metadata).get("principal") is not None:
+            return False
+        return record.place is None or self.ended > 0
+
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
         is_new = self.renewed > 0

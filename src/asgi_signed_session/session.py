@@ -149,7 +149,7 @@ class Session(dict[str, Any]):
         if value:
             self.mark_modified()
         else:
-            self._take()
+            take(self)
             self._record = replace(self._record, due=False)
             self._modified = False
 
@@ -384,87 +384,15 @@ class Session(dict[str, Any]):
     def __reduce__(self) -> tuple[type[Session], tuple[dict[str, Any]]]:
         return Session, (dict(self),)
 
-    # For the connection
-
-    def _belong_to(self, exchange: Exchange) -> None:
-        self._exchange = exchange
-
-    def _end(self) -> None:
-        """From here on nobody saves it, which the next change says."""
-        self._exchange = _ENDED
-
-    def _stay_changed(self) -> None:
-        """Counts as changed: it could not be saved, which its app is told of, and may be tried again."""
-        if self._exchange is _ENDED:
-            self._exchange = _TOLD
-        self.mark_modified()
-
-    def _report_lost(self) -> None:
-        self._exchange = _TOLD  # it is said once
-        report_changed_after_end()
-
-    def _is_over(self) -> bool:
-        """Whether nothing is to be kept: an empty session is where it is somebody's, or in a store and not cleared."""
-        if self or self.principal is not None:
-            return False
-        return self._record.place is None or self._wishes.ended > 0
-
     def _is_changed(self) -> bool:
         """Whether it differs from what was read or last saved."""
         return self._state == "changed" or (
             self._fingerprint is not None and self._fingerprint != _freeze(list(self.values()))
         )
 
-    def _has_new_id(self) -> bool:
-        """Whether a cookie has to go out for it, or one has to be deleted."""
-        return self._record.place is None or self._wishes.renewed > 0
-
-    def _has_unmet(self) -> bool:
-        """Whether it could not be saved as it is, too late for a cookie."""
-        return self._wishes.max_age is not False or (self._record.place is None and bool(self))
-
-    def _forget_max_age(self) -> None:
-        self._wishes = replace(self._wishes, max_age=False)
-
-    def _take_over(self, content: Mapping[str, Any], record: Record) -> None:
-        """Has the session be what ``content`` is, and ``record`` what it was read from, but for what was changed."""
-        changed = self._is_changed()
-        for key in self.keys() - content.keys():
-            super().__delitem__(key)
-        for key, value in content.items():
-            if key not in self or not is_same(self[key], value):  # the app may go on with what it has in hand
-                super().__setitem__(key, value)
-        self._record = record
-        modified = self._modified
-        self._take()
-        self._modified = modified
-        if changed and record.rejected is None:
-            self._state = "changed"
-
-    def _take(self) -> tuple[Record, Wishes]:
-        """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
-        # First of all: another thread may change it while its values are looked at.
-        changed, self._state = self._state == "changed", "read"
-        before = self._fingerprint
-        after = self._fingerprint = None if _is_flat(self) else _freeze(list(self.values()))
-        if changed or before != after:
-            self._modified = True
-        if after is not None and self._state == "read":
-            self._state = "lent"
-        return self._record, self._wishes
-
-    def _settle(self, record: Record, wishes: Wishes) -> None:
-        """Takes ``record`` as what was saved with those ``wishes``."""
-        self._record = record
-        if self._wishes is not NO_WISHES:
-            self._wishes = self._wishes.beyond(wishes)
-
-    def _give_up(self) -> None:
-        """Takes what can't be saved as something that need not be tried again: an error page is to go out."""
-        self._take()
-        self._record = replace(self._record, due=False)
-        if not isinstance(self._fingerprint, bytes):
-            self._fingerprint = None
+    def _report_lost(self) -> None:
+        self._exchange = _TOLD  # it is said once
+        report_changed_after_end()
 
 
 def _is_flat(content: Mapping[str, Any]) -> bool:
@@ -543,12 +471,6 @@ class UnreadSession(Session):
 
     __class__: Any = property(_show_class, vars(object)["__class__"].__set__)
 
-    def _load(self, record: Record) -> None:
-        """Has it be read from ``record``, now."""
-        self._source = record
-        self.__class__ = UnreadSession  # of the same layout
-        self.mark_accessed()
-
     def mark_accessed(self) -> None:
         try:
             keeper = self._keeper
@@ -585,16 +507,6 @@ class UnreadSession(Session):
     def get(self, key: str, default: Any = None, /) -> Any:
         self.mark_accessed()
         return self.get(key, default)
-
-
-def make_unread(keeper: Keeper, source: Any) -> UnreadSession:
-    """A session that ``keeper`` opens from ``source`` when it is first touched."""
-    session: UnreadSession = UnreadSession(_UNREAD)
-    session._keeper = keeper
-    session._source = source
-    session._state = None
-    session._exchange = None
-    return session
 
 
 def _lend_first(name: str) -> Callable[..., Any]:
@@ -671,3 +583,84 @@ setattr(UnreadSession, "modified", property(lambda _: False, _read_first_propert
 setattr(UnreadSession, "accessed", property(lambda _: False, lambda _, value: None))  # noqa: B010
 
 READING: Final = _OF_DICT | _PROPERTIES | {"mark_modified", "regenerate"}  # what needs the content
+
+
+# What a connection does with its session, beyond what an app may: it imports each of these by name.
+
+
+def make_unread(keeper: Keeper, source: Any, exchange: Exchange | None = None) -> UnreadSession:
+    """A session that ``keeper`` opens from ``source`` when it is first touched."""
+    session: UnreadSession = UnreadSession(_UNREAD)
+    session._keeper = keeper
+    session._source = source
+    session._state = None
+    session._exchange = exchange
+    return session
+
+
+def read_now(session: UnreadSession, record: Record) -> None:
+    """Has ``session`` be read from ``record``."""
+    session._source = record
+    session.__class__ = UnreadSession  # of the same layout
+    session.mark_accessed()
+
+
+def take(session: Session) -> tuple[Record, Wishes]:
+    """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
+    # First of all: another thread may change it while its values are looked at.
+    changed, session._state = session._state == "changed", "read"
+    before = session._fingerprint
+    after = session._fingerprint = None if _is_flat(session) else _freeze(list(session.values()))
+    if changed or before != after:
+        session._modified = True
+    if after is not None and session._state == "read":
+        session._state = "lent"
+    return session._record, session._wishes
+
+
+def settle(session: Session, record: Record, wishes: Wishes) -> None:
+    """Has ``record`` be what was saved with those ``wishes``."""
+    session._record = record
+    if session._wishes is not NO_WISHES:
+        session._wishes = session._wishes.beyond(wishes)
+
+
+def give_up(session: Session) -> None:
+    """Has what can't be saved be something that need not be tried again: an error page is to go out."""
+    take(session)
+    session._record = replace(session._record, due=False)
+    if not isinstance(session._fingerprint, bytes):
+        session._fingerprint = None
+
+
+def stay_changed(session: Session) -> None:
+    """Has it count as changed: it could not be saved, which its app is told of, and may be tried again."""
+    if session._exchange is _ENDED:
+        session._exchange = _TOLD
+    session.mark_modified()
+
+
+def take_over(session: Session, content: Mapping[str, Any], record: Record) -> None:
+    """Has it be what ``content`` is, and ``record`` what it was read from, but for what was changed."""
+    changed = session._is_changed()
+    for key in session.keys() - content.keys():
+        dict.__delitem__(session, key)
+    for key, value in content.items():
+        if key not in session or not is_same(session[key], value):  # the app may go on with what it has in hand
+            dict.__setitem__(session, key, value)
+    session._record = record
+    modified = session._modified
+    take(session)
+    session._modified = modified
+    if changed and record.rejected is None:
+        session._state = "changed"
+
+
+def forget_max_age(session: Session) -> None:
+    """Has no ``max_age`` of its own be wished for: no cookie can carry it any more."""
+    session._wishes = session._wishes.without_max_age()
+
+
+def end(session: Session) -> None:
+    """From here on nobody saves it, which the next change says."""
+    session._exchange = _ENDED
