@@ -302,6 +302,7 @@ def test_a_session_that_django_does_not_write_as_json_is_malformed() -> None:
         (sign({"user": "ada"}), DJANGOS),  # signed for another cookie's name
         ("eyJ1c2VyIjoiYWRhIn0", FLASKS),
     ],
+    ids=["a key of Django's database", "signed for another cookie", "not signed"],
 )
 def test_what_is_no_signed_cookie_of_theirs_is_a_bad_signature(value: str, options: dict[str, Any]) -> None:
     assert why_rejected(value, options) == "bad-signature"

@@ -186,7 +186,11 @@ def test_a_signer_that_was_given_is_the_one_that_comes_back() -> None:
     assert SessionMiddleware(visit, signer).signer is signer
 
 
-@pytest.mark.parametrize("options", [{"store": Records()}, {"serializer": orjson}, {"serializer": Tagged()}], ids=repr)
+@pytest.mark.parametrize(
+    "options",
+    [{"store": Records()}, {"serializer": orjson}, {"serializer": Tagged()}],
+    ids=["a store", "orjson", "Tagged"],
+)
 def test_there_is_no_signer_where_the_cookie_does_not_hold_the_session_as_json_writes_it(
     options: dict[str, Any],
 ) -> None:

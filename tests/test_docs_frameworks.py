@@ -197,7 +197,7 @@ def sign_in_with_github(names: Names, state: str | None = None, visits: int = 1)
     return asyncio.run(visit())
 
 
-def test_with_the_lines_for_a_store_the_tests_that_fastapis_page_shows_pass_on_sqlite(
+def test_with_the_lines_for_a_store_fastapis_page_passes_its_tests_on_sqlite_and_keeps_two_users_apart(
     names: Names, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SESSIONS", str(tmp_path / "sessions.db"))
@@ -215,10 +215,14 @@ def test_with_the_lines_for_a_store_the_tests_that_fastapis_page_shows_pass_on_s
         test()
     with names["TestClient"](names["app"]) as client:
         client.post("/login", params={"user": "ada"})
-    sessions = asyncio.run(Sessions(names["store"], os.environ["SESSION_SECRET"]).of("ada"))
+        client.post("/cart", params={"item": "tea"})
+        client.post("/login", params={"user": "eve"})
+        signed_in = client.get("/whoami").json()
+    sessions = asyncio.run(Sessions(names["store"], os.environ["SESSION_SECRET"]).of("eve"))
 
     assert len(shown) == 3
-    assert [session.data for session in sessions] == [{"user": "ada"}]
+    assert signed_in == {"user": "eve"}
+    assert [session.data for session in sessions] == [{"user": "eve"}]  # nothing of Ada's
 
 
 def test_a_sign_in_with_github_ends_in_the_session_and_leaves_nothing_else_there(names: Names) -> None:

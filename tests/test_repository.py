@@ -24,7 +24,7 @@ def test_the_changelog_begins_with_the_version_that_is_built() -> None:
     [version] = re.findall(r'^version = "(.*)"$', PYPROJECT, re.MULTILINE)
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
-    newest = re.search(r"^## (\S+) \((unreleased|\d{4}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
+    newest = re.search(r"^## (\S+) \((not released yet|\d{4}-\d\d-\d\d)\)$", changelog, re.MULTILINE)
 
     assert newest is not None
     assert newest[1] == version

@@ -77,6 +77,7 @@ def open_session(wrap: Wrap, app: Any, cookies: dict[str, str], **options: Any) 
         "eyJ1c2VyIjogImFkYSJ9",
         "",
     ],
+    ids=["another key", "another's signature", "an empty signature", "no signature", "a payload alone", "nothing"],
 )
 def test_without_the_key_nothing_is_a_session(wrap: Wrap, value: str) -> None:
     assert open_session(wrap, visit, {"session": value}).get("/whoami").json() == {}

@@ -370,7 +370,11 @@ def test_an_instance_of_a_subclass_comes_back_as_one_of_the_class(value: Any, ca
     assert spell(Tagged().loads(Tagged().dumps({"a": value}))) == spell({"a": came_back})
 
 
-@pytest.mark.parametrize("value", [object(), 1j, bytearray(b"a"), {"a": {(object(),)}}, {(1, 2): 3}], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [object(), 1j, bytearray(b"a"), {"a": {(object(),)}}, {(1, 2): 3}],
+    ids=["an object", "a complex number", "a bytearray", "an object inside", "a tuple as key"],
+)
 def test_what_neither_takes_is_an_error(value: Any) -> None:
     with pytest.raises(TypeError, match=r"is not JSON serializable|keys must be"):
         Tagged().dumps({"a": value})

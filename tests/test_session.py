@@ -913,6 +913,10 @@ def sign_at(when: int, content: Any, **metadata: Any) -> str:
         (sign_at(NOW + 61, {"a": 1}), "expired"),
         (sign_at(NOW, {"a": 1}, max_age="1"), "malformed"),
     ],
+    ids=[
+        *("none", "signed now", "empty", "not signed", "another key", "another cookie", "too old", "of the future"),
+        "a max_age that is text",
+    ],
 )
 def test_a_session_tells_why_its_cookie_was_not_used(value: str | None, rejected: str | None) -> None:
     with time_machine.travel(NOW, tick=False), open_session(value=value, max_age=60) as session:

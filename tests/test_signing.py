@@ -4,6 +4,7 @@ import base64
 import json
 import marshal
 import pickle
+import re
 import secrets
 import string
 import sys
@@ -110,6 +111,7 @@ def test_a_value_of_one_cookie_is_never_anothers() -> None:
         make_signer(KEY, "other").sign(b64encode(b'{"n": 1}')).decode(),
         URLSafeTimedSerializer(KEY).dumps({"n": 1}),
     ],
+    ids=["a timestamp signer's", "a signer's", "another cookie's", "a serializer's"],
 )
 def test_no_other_token_of_the_same_key_is_a_session(token: str | bytes) -> None:
     with pytest.raises(BadSignature):
@@ -1287,7 +1289,12 @@ PLACEHOLDERS: list[tuple[Any, str | None]] = [
 # fmt: on
 
 
-@pytest.mark.parametrize(("key", "what"), PLACEHOLDERS)
+def name_key(key: object) -> str:
+    """The same in each process: pytest runs a test again by its name."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(key))
+
+
+@pytest.mark.parametrize(("key", "what"), PLACEHOLDERS, ids=name_key)
 def test_what_only_stands_in_the_place_of_a_key_is_refused(key: Any, what: str | None) -> None:
     if what is None:
         assert warnings_of(key) == []
@@ -1302,7 +1309,7 @@ def test_what_only_stands_in_the_place_of_a_key_is_refused(key: Any, what: str |
         assert "hunter2" not in str(from_signer.value)
 
 
-@pytest.mark.parametrize(("key", "what"), [(key, what) for key, what in PLACEHOLDERS if what is not None])
+@pytest.mark.parametrize(("key", "what"), [(key, what) for key, what in PLACEHOLDERS if what is not None], ids=name_key)
 def test_a_fallback_that_only_stands_in_the_place_of_a_key_is_a_warning(key: Any, what: str) -> None:
     # It may really have been in use, and whoever moves away from it wants to sign nobody out.
     rest = f"{what}: anybody can make sessions while it is accepted, and it needs to go soon."

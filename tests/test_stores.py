@@ -265,6 +265,10 @@ def test_an_id_that_the_store_does_not_know_is_not_adopted(wrap: Wrap, store: Re
         (make_signer().sign("x" * 42 + "\n").decode(), "malformed"),
         ("x" * 4097, "malformed"),
     ],
+    ids=[
+        *("not signed", "another key", "another cookie", "data", "31 bytes", "42 letters", "44 letters"),
+        *("a letter beyond ASCII", "a line's end", "too long"),
+    ],
 )
 def test_a_cookie_without_an_id_of_ours_never_reaches_the_store(
     wrap: Wrap, store: Records, value: str, rejected: str

@@ -51,7 +51,11 @@ def test_a_session_of_the_attackers_own_takes_the_place_of_one_signed_before(pag
     assert visit(page, at("www.shop.test", "defaults/whoami")) == MALLORY
 
 
-@pytest.mark.parametrize("value", ["x", "a.b.c", SessionSigner("the attacker's own key").dumps(MALLORY)])
+@pytest.mark.parametrize(
+    "value",
+    ["x", "a.b.c", SessionSigner("the attacker's own key").dumps(MALLORY)],
+    ids=["a letter", "three parts", "signed with another key"],
+)
 def test_what_no_key_of_ours_signed_changes_nothing(page: Page, at: At, value: str) -> None:
     visit(page, at("www.shop.test", "defaults/login"))
     plant(page, at, f"session={value}; path=/defaults; domain=shop.test; secure")
