@@ -484,7 +484,7 @@ def test_the_error_says_what_is_wrong_with_a_payload(payload: bytes, message: st
 
 @pytest.mark.parametrize(
     ("encoded", "message"),
-    [(b"e", "The payload is not base64."), (b"e30=@example.com", "The payload is not base64 alone.")],
+    [(b"e", "The payload is not base64."), (b"e30=@example.com", "The payload is not base64.")],
 )
 def test_the_error_says_that_a_payload_is_no_base64(encoded: bytes, message: str) -> None:
     with pytest.raises(BadData) as caught:

@@ -124,7 +124,7 @@ def decode_payload(encoded: bytes) -> bytes:
         raise BadPayload("The payload is not base64.") from error
     # What isn't base64 was left out of the payload, which is then shorter than it should be.
     if len(encoded) != (len(payload) + 2) // 3 * 4:
-        raise BadPayload("The payload is not base64 alone.")
+        raise BadPayload("The payload is not base64.")
     return payload
 
 
