@@ -125,7 +125,7 @@ def servers(session: nox.Session) -> None:
     docs = tuple(f"tests/test_docs_{pages}.py" for pages in ("frameworks", "django", "recipes"))
     files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py", *docs)
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
-    shown = "frameworks or (recipes and not databases)"
+    shown = "frameworks or (recipes and not databases and not device-bound)"
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/test_docs.py", "-k", shown)
 
 

@@ -95,6 +95,7 @@ SEARCHED = {
     "Cloudflare": "how-to/proxy",
     "AWS Lambda": "recipes/aws-lambda",
     "Redis Sentinel": "recipes/databases",
+    "Device Bound Session Credentials": "recipes/device-bound-sessions",
 }
 
 
