@@ -310,13 +310,40 @@ def test_a_domain_that_fits_is_no_error() -> None:
 
 
 def test_what_the_app_could_not_save_can_not_be_given_either() -> None:
+    client = TestClient(make_starlette())
+    give_session(client, {"user": "ada"})
+
     with pytest.raises(UnserializableSessionError, match=r"session\['a'\]: object can't be written"):
-        give_session(TestClient(make_starlette()), {"a": object()})
+        give_session(client, {"a": object()})
+
+    assert read_session(client) == {"user": "ada"}
 
 
 def test_an_empty_session_can_not_be_given() -> None:
+    client = TestClient(make_starlette())
+    give_session(client, {"user": "ada"})
+
     with pytest.raises(ValueError, match="The session is empty, and has no cookie"):
-        give_session(TestClient(make_starlette()), {})
+        give_session(client, {})
+
+    assert read_session(client) == {"user": "ada"}
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, MemoryStore], ids=["cookie", "store"])
+def test_what_was_read_may_be_changed_and_given_to_another_client(
+    make_store: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_starlette(store=make_store())
+    client, another = TestClient(app), TestClient(app)
+    give_session(client, {"user": "ada"})
+
+    session = read_session(client)
+    session["cart"] = ["tea"]
+    give_session(another, session)
+
+    assert read_session(another) == {"user": "ada", "cart": ["tea"]}
+    assert read_session(client) == {"user": "ada"}
+    assert caplog.records == []
 
 
 def test_a_client_that_says_no_address_or_no_app_is_an_error() -> None:

@@ -661,6 +661,11 @@ def forget_max_age(session: Session) -> None:
     session._wishes = session._wishes.without_max_age()
 
 
+def set_free(session: Session) -> None:
+    """Has it belong to no connection, as one that was made by hand."""
+    session._exchange = None
+
+
 def end(session: Session) -> None:
     """From here on nobody saves it, which the next change says."""
     session._exchange = _ENDED

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 from .middleware import SessionMiddleware
-from .session import Session
+from .session import Session, set_free
 from .wording import describe, name_of
 
 __all__ = ["agive_session", "aread_session", "give_session", "read_session"]
@@ -73,11 +73,12 @@ async def agive_session(
         if principal is not None:
             session.principal = principal
 
+    if not content and principal is None:
+        raise ValueError("The session is empty, and has no cookie: give it content, or use a client without one.")
     visitor = _find_visitor(client)
     middleware, visit = _find_middleware(client, app, session_cookie)
     visit.act = fill
-    visitor.forget(middleware.session_cookie)
-    await middleware(visitor.make_scope(middleware.session_cookie), None, visit.send)
+    await middleware(visitor.make_scope(middleware.session_cookie, cookies=False), None, visit.send)
     visitor.keep(middleware.session_cookie, visit.set_cookies)
 
 
@@ -94,6 +95,7 @@ async def aread_session(client: Any, *, app: Any = None, session_cookie: str | N
     middleware, visit = _find_middleware(client, app, session_cookie)
     visit.act, visit.answers = read, False  # without an answer nothing is written, and nothing signed again
     await middleware(visitor.make_scope(middleware.session_cookie), None, visit.send)
+    set_free(found[0])
     return found[0]
 
 
@@ -130,14 +132,11 @@ class _Visitor(NamedTuple):
     def find(self, name: str) -> Iterator[Cookie]:
         return (cookie for cookie in list(self.jar) if cookie.name == name)
 
-    def forget(self, name: str) -> None:
-        for cookie in self.find(name):
-            self.jar.clear(cookie.domain, cookie.path, cookie.name)
-
-    def make_scope(self, name: str) -> dict[str, Any]:
-        """The scope of a request with the cookies that the client would send."""
+    def make_scope(self, name: str, cookies: bool = True) -> dict[str, Any]:
+        """The scope of a request, with the ``cookies`` that the client would send."""
         request = self._make_request(name)
-        self.jar.add_cookie_header(request)
+        if cookies:
+            self.jar.add_cookie_header(request)
         url = urlsplit(request.full_url)
         cookie = [(b"cookie", value.encode("latin-1"))] if (value := request.get_header("Cookie")) else []
         return {
@@ -163,8 +162,8 @@ class _Visitor(NamedTuple):
         message = Message()
         for value in set_cookies:
             message["Set-Cookie"] = value
-        if not message:
-            raise ValueError("The session is empty, and has no cookie: give it content, or use a client without one.")
+        for cookie in self.find(name):
+            self.jar.clear(cookie.domain, cookie.path, cookie.name)
         self.jar.extract_cookies(cast("Any", _Headers(message)), self._make_request(name))
         request = self._make_request(name)
         self.jar.add_cookie_header(request)
