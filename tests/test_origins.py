@@ -183,15 +183,17 @@ def test_without_trusted_origins_nothing_is_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    "trusted",
+    ("container", "origins"),
     [
-        ["HTTPS://App.Example.com"],
-        ("https://app.example.com:443",),
-        {"https://app.example.com", "http://localhost:3000"},
-        iter(["https://app.example.com"]),
+        (list, ["HTTPS://App.Example.com"]),
+        (tuple, ["https://app.example.com:443"]),
+        (set, ["https://app.example.com", "http://localhost:3000"]),
+        (iter, ["https://app.example.com"]),
     ],
 )
-def test_an_origin_is_trusted_however_it_is_written(trusted: Any) -> None:
+def test_an_origin_is_trusted_however_it_is_written(container: Any, origins: list[str]) -> None:
+    trusted = container(origins)
+
     assert finds_session("POST", {"sec-fetch-site": "cross-site", "origin": "https://app.example.com"}, trusted=trusted)
 
 

@@ -328,7 +328,7 @@ def describe(server: str, facts: Facts) -> str:
 
 def test_the_documentations_table_of_servers_is_what_is_tried_here() -> None:
     table = [
-        "| server | headers of `websocket.accept` | if not sent, a lost change is warned about | denial response |",
+        "| server | headers of `websocket.accept` | warns if a change is lost | denial response |",
         "| --- | --- | --- | --- |",
         *[describe(server, facts) for server, facts in SERVERS.items()],
     ]
