@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import warnings
 from base64 import b64decode, b64encode
 from hashlib import sha1, sha256
@@ -117,6 +118,9 @@ def test_the_prepared_signer_writes_what_the_original_writes(
     assert prepared.unsign(signed) == original.unsign(signed)
 
 
+# From 3.15 on, base64 warns of a plus or slash.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid character:FutureWarning")
+
 ORIGINAL = plain_signer(KEY, "session")
 PREPARED = PreparedSigner(KEY, "asgi-signed-session.session")
 SESSION_SIGNER = SessionSigner(KEY)
@@ -132,6 +136,12 @@ def read_by_original(signed_value: bytes) -> tuple[bytes, int] | None:
     if signed_at <= LAST_DATE:
         assert ORIGINAL.unsign(signed_value, return_timestamp=True)[1].timestamp() == signed_at
     return payload, signed_at
+
+
+def is_read_alike(signed_value: bytes) -> bool:
+    read, read_there = PREPARED.find_signed(signed_value), read_by_original(signed_value)
+    # From 3.15 on, base64 asks for no padding, so the original also takes some values that are damaged.
+    return read == read_there or (read is None and sys.version_info >= (3, 15))
 
 
 PIECES = [b"==", "é".encode(), *(bytes([byte]) for byte in b'=-_+/. \n"\0\x80\xffAa')]
@@ -167,7 +177,7 @@ def test_an_altered_value_is_read_as_the_original_reads_it(
     for alteration in altered:
         value = change(value, *alteration)
 
-    assert PREPARED.find_signed(value) == read_by_original(value)
+    assert is_read_alike(value)
 
 
 @settings(deadline=None, max_examples=300)
@@ -185,7 +195,7 @@ def test_an_altered_signature_or_timestamp_is_read_as_the_original_reads_it(
             signature = ORIGINAL.get_signature(payload + b"." + timestamp)
     value = payload + b"." + timestamp + b"." + signature
 
-    assert PREPARED.find_signed(value) == read_by_original(value)
+    assert is_read_alike(value)
 
 
 def test_some_altered_signatures_are_accepted_by_both() -> None:
@@ -234,7 +244,7 @@ def test_a_timestamp_of_any_length_is_read_as_the_original_reads_it(payload: byt
 @example(b"payload", b"A")  # one character of base64 is no byte
 def test_signed_text_in_place_of_a_timestamp_is_read_as_the_original_reads_it(payload: bytes, text: bytes) -> None:
     for value in (sign_text(payload + b"." + text), sign_text(text)):
-        assert PREPARED.find_signed(value) == read_by_original(value)
+        assert is_read_alike(value)
 
 
 @settings(deadline=None)
