@@ -532,6 +532,15 @@ def test_servers_of_two_steps_to_another_serializer_read_each_others_cookies(
         assert browser.get("/whoami").json() == {"user": "ada"}
 
 
+def test_what_reads_in_the_first_step_to_compression_reads_both_kinds_of_cookie(names: Names) -> None:
+    reading = run_page(SERIALIZERS, names)["reading"]
+    content = {"cart": ["tea"] * 100}
+
+    for serializer in (names["json"], names["Compressed"]()):
+        cookie = SessionSigner(KEY, serializer=serializer).dumps(content)
+        assert SessionSigner(KEY, serializer=reading).loads(cookie) == content
+
+
 def test_the_sizes_in_the_table_are_those_of_the_cookies() -> None:
     table = PAGES[SERIALIZERS].partition("<!-- made by python -m benchmarks.serializers")[2]
     rows = [[cell.strip(" `") for cell in row.split("|")[1:-1]] for row in table.splitlines() if row.startswith("| `")]
