@@ -694,7 +694,7 @@ def test_what_is_changed_in_a_typed_session_is_saved(names: Names) -> None:
 
     assert browser.post("/cart/jam").json() == 2
 
-    signer = SessionSigner("a key from the environment")
+    signer = SessionSigner(names["os"].environ["SESSION_SECRET"])
     assert signer.loads(browser.cookies["session"]) == {"cart": ["tea", "jam"]}
     assert browser.get("/whoami").json() is None
     browser.cookies["session"] = signer.dumps({"user_id": 42})

@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any, get_args
 from urllib.parse import urlencode
@@ -491,7 +492,7 @@ def test_a_silent_websocket_is_closed_once_its_user_has_signed_out(names: Names)
     from starlette.testclient import TestClient
 
     run_in_page(SOCKETS, "close_when_expired", names)
-    close_when_signed_out = run_in_page(SOCKETS, "close_when_signed_out", names)["close_when_signed_out"]
+    close_when_signed_out = run_in_page(SOCKETS, "async def close_when_signed_out", names)["close_when_signed_out"]
 
     async def watch(session: Any, websocket: Any) -> None:
         await websocket.send_text("watching")
@@ -501,6 +502,26 @@ def test_a_silent_websocket_is_closed_once_its_user_has_signed_out(names: Names)
         client.post("/login")
         with client.websocket_connect("/chat") as websocket:
             assert websocket.receive_text() == "watching"
+            client.post("/logout")
+            assert websocket.receive()["code"] == 4401
+
+
+def test_a_websocket_that_talks_is_closed_too_and_ends_when_its_visitor_leaves(names: Names) -> None:
+    from starlette.routing import WebSocketRoute
+    from starlette.testclient import TestClient
+
+    run_in_page(SOCKETS, "close_when_expired", names)
+    watch = run_in_page(SOCKETS, "async def close_when_signed_out", names)["close_when_signed_out"]
+    names["close_when_signed_out"] = partial(watch, every=0.01)
+    app = serve_sockets(watch, store=MemoryStore())
+    app.router.routes.insert(0, WebSocketRoute("/talk", run_in_page(SOCKETS, "tasks.start_soon", names)["chat"]))
+
+    with TestClient(app) as client:
+        client.post("/login")
+        with client.websocket_connect("/talk") as websocket:  # which waits for the endpoint to end
+            websocket.send_text("hello")
+            assert websocket.receive_text() == "hello"
+        with client.websocket_connect("/talk") as websocket:
             client.post("/logout")
             assert websocket.receive()["code"] == 4401
 

@@ -1291,7 +1291,7 @@ PLACEHOLDERS: list[tuple[Any, str | None]] = [
 
 def name_key(key: object) -> str:
     """The same in each process: pytest runs a test again by its name."""
-    return re.sub(r" at 0x[0-9a-f]+", "", str(key))
+    return re.sub(r" at 0x[0-9a-f]+|[^ -~]|\\", "", str(key))
 
 
 @pytest.mark.parametrize(("key", "what"), PLACEHOLDERS, ids=name_key)

@@ -209,8 +209,8 @@ class Session(dict[str, Any]):
     def store_key(self) -> str | None:
         """With a store: the key of this session's record, to list and to end it by. ``None`` without.
 
-        It stays the same as long as the session lives. It is a hash of what the cookie carries, so nobody can use the
-        session with it.
+        It stays the same as long as the session lives. It is a hash of the first half of the id in the cookie, so
+        nobody can use the session with it.
         """
         place = self._record.place
         session_id = self._wishes.id if place is None else place.id
