@@ -63,7 +63,7 @@ def browser(wrap: Wrap) -> Browser:
     return wrap(visit)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said once a process may be said again."""
     monkeypatch.setattr(reporting, "_said", set())

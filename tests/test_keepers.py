@@ -20,7 +20,7 @@ from .conftest import KEY, NOW, Wrap, warnings
 from .records import Records
 from .wire import DELETED, set_cookie, sign
 
-pytestmark = pytest.mark.usefixtures("clock", "nothing_said_yet")
+pytestmark = pytest.mark.usefixtures("clock")
 
 ADA, GRACE = {"user": "ada"}, {"user": "grace"}
 OTHER_KEY = "another key of more than 16 bytes"

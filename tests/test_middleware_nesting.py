@@ -569,7 +569,7 @@ def with_options(app: Any, **options: Any) -> Any:
 
 
 @pytest.fixture
-def said(nothing_said_yet: None, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+def said(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     return lambda: [record.getMessage() for record in caplog.records]
 
 

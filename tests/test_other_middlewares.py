@@ -32,7 +32,7 @@ THEIR_KEY = "the key of another middleware"
 ADA = {"user": "ada"}
 THEIRS = {"csrf": "token"}
 
-pytestmark = pytest.mark.usefixtures("clock", "nothing_said_yet")
+pytestmark = pytest.mark.usefixtures("clock")
 
 
 class Guard:

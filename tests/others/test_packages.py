@@ -19,9 +19,6 @@ from tests.wire import sign
 ADA = {"user": "ada"}
 
 
-pytestmark = pytest.mark.usefixtures("nothing_said_yet")
-
-
 def test_sqladmin_mounted_as_its_documentation_says_signs_no_visitor_out() -> None:
     pytest.importorskip("sqladmin")
     command = ("-m", "uvicorn", "tests.others.sqladmin_app:app", "--port", "0", "--no-access-log")
