@@ -571,6 +571,28 @@ def test_a_save_of_a_session_that_nobody_has_touched_does_nothing(browser: Brows
     assert "swap" not in store.methods
 
 
+@pytest.mark.parametrize("options", [{}, {"autoload": False}], ids=["autoload", "no autoload"])
+def test_a_save_of_a_session_that_nobody_has_touched_does_nothing_inside_another_middleware_too(
+    browser: Browser, store: Records, options: dict[str, Any]
+) -> None:
+    saved: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        session = scope["session"]
+
+        async def save(inner_scope: Any, receive: Any, send: Any) -> None:
+            await session.save()
+            saved.append(session.accessed)
+
+        await SessionMiddleware(save, KEY, "inner")(scope, receive, send)
+
+    browser.app = SessionMiddleware(app, KEY, store=store, **options)
+    browser.get()
+
+    assert saved == [False]
+    assert "swap" not in store.methods
+
+
 def test_a_change_that_another_task_makes_while_the_session_is_saved_is_saved_as_well(
     browser: Browser, store: Records, caplog: pytest.LogCaptureFixture
 ) -> None:

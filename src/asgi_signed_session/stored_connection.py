@@ -112,7 +112,7 @@ class StoredConnection(Connection):
         session = self.session
         if self.phase == "open":
             self.take_replacement()
-            if self.parts.keeper.needs_cookie(session._wishes, session._record):
+            if session._state is None or self.parts.keeper.needs_cookie(session._wishes, session._record):
                 return
         try:
             await self._save_late()
