@@ -288,6 +288,23 @@ def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(wrap: Wrap
     assert browser.get("/whoami").json() == {}
 
 
+def test_an_app_that_fails_raises_its_own_error_though_the_store_cannot_say_what_it_has_replaced(wrap: Wrap) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"] = {"a": 1}
+        raise ZeroDivisionError
+
+    class Failing(MemoryStore):
+        def get_now(self, key: str) -> bytes | None:
+            raise ConnectionError("no store")
+
+    browser = wrap(visit, store=Failing())
+    browser.get("/login")
+    browser.app = SessionMiddleware(app, KEY, store=Failing())
+
+    with pytest.raises(ZeroDivisionError):
+        browser.get()
+
+
 def look_at_both(scope: Any) -> Any:
     return [dict(scope["session"]), scope["session"].rejected]
 

@@ -55,7 +55,10 @@ class StoredConnection(Connection):
         except Exception:
             if not failed:
                 raise
-            self._report("The store failed to write them, and the app had failed before: see to the app's error first.")
+            if self.session._state is not None:  # otherwise the store could not even be read
+                self._report(
+                    "The store failed to write them, and the app had failed before: see to the app's error first."
+                )
 
     async def _read(self, source: Any) -> None:
         parts = self.parts
