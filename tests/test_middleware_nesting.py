@@ -8,6 +8,7 @@ import re
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 ADA = {"user": "ada"}
 DELETED_B = b"b=null; path=/; Max-Age=0; expires=Thu, 01 Jan 1970 00:00:00 GMT; httponly; samesite=lax"
+
+
+class Nothing(Enum):
+    """What a framework may have for no value, as Litestar has."""
+
+    HERE = 1
 
 
 def session_in(name: str, app: App, **options: Any) -> SessionMiddleware:
@@ -211,6 +218,21 @@ def test_an_outer_session_taken_away_around_the_inner_is_cleared(visit: Any) -> 
 
     assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), DELETED_B.replace(b"b=", b"a=", 1)]
     assert left == [False]
+
+
+@pytest.mark.parametrize("value", [None, Nothing, Nothing.HERE])
+def test_an_outer_session_that_a_framework_has_cleared_around_the_inner_is_no_other_middlewares(
+    visit: Any, value: Any, caplog: pytest.LogCaptureFixture, nothing_said_yet: None
+) -> None:
+    def clear(scope: Any) -> None:
+        scope["session"] = value
+
+    app = around(session_in("b", app_that(put(inner=1))), clear)
+
+    response = visit(session_in("a", app), a=ADA).get()
+
+    assert response.all(b"set-cookie") == [set_cookie({"inner": 1}, name="b"), DELETED_B.replace(b"b=", b"a=", 1)]
+    assert caplog.records == []
 
 
 def test_what_is_no_mapping_in_the_outer_place_is_refused_though_the_inner_session_hides_it(visit: Any) -> None:

@@ -69,7 +69,7 @@ class Place:
         is_ours = before is ABSENT or before is None or issubclass(kind, Session)
         if self.outer or not is_ours:  # otherwise it was left by an earlier call
             self.before = before
-        is_the_apps = bool(self.outer) and judge(before) == "content"  # in the place of the outer one's session
+        is_the_apps = bool(self.outer) and judge(before) != "another's session"  # in the place of the outer one's
         if not is_ours and not is_the_apps:
             report_other_outside(self.parts.scope_key, kind)
             self.pass_on = self._show_what_was_before(self.pass_on)
