@@ -11,6 +11,7 @@ import pickle
 from base64 import b64decode
 from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
@@ -25,7 +26,9 @@ from asgi_signed_session import Session, SessionMiddleware
 from .apps import App, app_that
 from .browser import Browser, Response
 from .conftest import KEY, Wrap
+from .intents import run_now
 from .records import Records
+from .test_parallel import pause
 from .wire import DELETED, cookie, set_cookie, sign
 
 THEIR_KEY = "the key of another middleware"
@@ -371,6 +374,25 @@ def test_after_the_accept_the_app_inside_finds_our_session_again() -> None:
     assert type(seen[0]) is not TheirSession
     assert isinstance(seen[0], Session)
     assert seen[1] is theirs
+
+
+def test_what_stood_there_stays_back_though_a_message_goes_out_when_the_app_has_returned() -> None:
+    theirs = TheirSession(THEIRS)
+    sending: list[Any] = []
+
+    async def accept(scope: Any, receive: Any, send: Any) -> None:
+        sending.append(send({"type": "websocket.accept"}))
+        sending[0].send(None)
+
+    async def wait(message: Any) -> None:
+        await pause()
+
+    scope = {"type": "websocket", "path": "/", "headers": [], "session": theirs}
+    run_now(lambda: SessionMiddleware(accept, KEY)(scope, None, wait))
+    with suppress(StopIteration):
+        sending[0].send(None)
+
+    assert scope == {"type": "websocket", "path": "/", "headers": [], "session": theirs}
 
 
 def test_a_scope_can_be_pickled_inside_the_app() -> None:

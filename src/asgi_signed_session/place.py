@@ -86,7 +86,7 @@ class Place:
             inside = [scope.get(key, ABSENT) for key in keys]
             self._put_back()
             await send(message)
-            if not answered:
+            if not answered and self.phase != "closed":
                 for key, value in zip(keys, inside, strict=True):
                     _put(scope, key, value)
 
