@@ -294,10 +294,15 @@ def test_a_store_that_waits_needs_an_event_loop() -> None:
     ],
 )
 def test_a_cookie_that_the_client_would_not_send_is_an_error(options: dict[str, Any], base_url: str) -> None:
-    client = TestClient(make_starlette(**options), base_url=base_url)
+    app = make_starlette(path="/count")
+    client = TestClient(app, base_url=base_url)
+    give_session(client, {"user": "ada"})
 
     with pytest.raises(ValueError, match=f"The client would not send the cookie to {base_url}"):
-        give_session(client, {"user_id": 1})
+        give_session(client, {"user_id": 1}, app=make_starlette(**options))
+
+    assert read_session(client) == {"user": "ada"}
+    assert len(client.cookies.jar) == 1
 
 
 def test_a_domain_that_fits_is_no_error() -> None:

@@ -157,17 +157,26 @@ class _Visitor(NamedTuple):
         paths = [cookie.path for cookie in self.find(name)]
         return Request(self.url + (paths[0] if paths else "/"))  # noqa: S310  # nothing is opened
 
+    def _forget(self, name: str) -> list[Cookie]:
+        """Has the client have no cookie of that name; those that it had."""
+        cookies = list(self.find(name))
+        for cookie in cookies:
+            self.jar.clear(cookie.domain, cookie.path, cookie.name)
+        return cookies
+
     def keep(self, name: str, set_cookies: Iterable[str]) -> None:
         """Has the client keep a cookie as it keeps the app's own, which will take its place."""
         message = Message()
         for value in set_cookies:
             message["Set-Cookie"] = value
-        for cookie in self.find(name):
-            self.jar.clear(cookie.domain, cookie.path, cookie.name)
+        before = self._forget(name)
         self.jar.extract_cookies(cast("Any", _Headers(message)), self._make_request(name))
         request = self._make_request(name)
         self.jar.add_cookie_header(request)
         if f"{name}=" not in (request.get_header("Cookie") or ""):
+            self._forget(name)
+            for cookie in before:
+                self.jar.set_cookie(cookie)
             raise ValueError(
                 f"The client would not send the cookie to {self.url}, because its attributes don't allow it at this"
                 f" address ({message['Set-Cookie'].partition('; ')[2]}): give the client a base_url that fits them,"
