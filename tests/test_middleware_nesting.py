@@ -19,7 +19,9 @@ from asgi_signed_session import SessionError, SessionMiddleware
 from .apps import App, app_that
 from .browser import Browser
 from .conftest import KEY, Wrap
+from .intents import run_now
 from .records import Records
+from .test_parallel import pause
 from .wire import cookie, set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -515,6 +517,55 @@ def test_a_scope_whose_headers_came_as_an_iterator_can_be_used_again(wrap: Wrap)
     scope = {"type": "http", "path": "/", "headers": iter([cookie(ADA)])}
 
     assert [browser.connect(scope, []).json() for _ in range(2)] == [ADA, ADA]
+
+
+@pytest.mark.parametrize("make_scope", [lambda scope: scope, dict], ids=["the scope", "a copy"])
+def test_a_second_call_while_the_store_is_read_for_the_first_finds_the_session(run: Any, make_scope: Any) -> None:
+    store = Records()
+    found: list[Any] = []
+    inner = SessionMiddleware(without_answer(lambda scope: found.append(dict(scope["session"]))), KEY, store=store)
+
+    async def call_twice(scope: Any, receive: Any, send: Any) -> None:
+        async def call_again() -> None:
+            store.before.clear()
+            await inner(make_scope(scope), receive, send)
+
+        store.before["get"] = call_again
+        await inner(scope, receive, send)
+
+    browser = Browser(SessionMiddleware(app_that(put(**ADA)), KEY, store=store), run=run)
+    browser.get()
+    browser.app = call_twice
+    browser.get()
+
+    assert found == [ADA, ADA]
+
+
+@pytest.mark.parametrize("failing", [set(), {"swap"}], ids=["it is saved", "the store fails"])
+def test_a_copy_of_a_scope_starts_again_though_a_task_answers_when_its_first_call_is_over(failing: Any) -> None:
+    store = Records()
+    copies: list[Any] = []
+    answers: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"]["n"] = 1
+        copies.append(dict(scope))
+        answers.append(send({"type": "http.response.start", "status": 200}))
+        store.before["swap"] = pause
+        answers[0].send(None)
+
+    browser = Browser(SessionMiddleware(app_that(put(**ADA)), KEY, store=store), run=run_now)
+    browser.get()
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.get()
+    store.before, store.failing = {}, failing
+    with suppress(StopIteration, ConnectionError):
+        answers[0].send(None)
+    store.failing = set()
+    browser.app = SessionMiddleware(app_that(put(n=2)), KEY, store=store)
+    browser.connect(copies[0], [])
+
+    assert list(store.sessions.values()) == [{**ADA, "n": 2}]
 
 
 def retry_once(app: App) -> App:

@@ -87,12 +87,12 @@ class SessionMiddleware(StarlettesAttributes):
         connection.first_message = connection.set_cookie = None
         if not is_alone:
             connection.hide()
-        scope[marker] = connection
         source = headers if parts.guard is None else (find_method(scope), headers)
         if connection.__class__ is StoredConnection:
             await connection.serve(self.app, receive, source)
             return
         session = connection.session = scope[scope_key] = make_unread(parts.opener, source)
+        scope[marker] = connection
         try:
             await self.app(scope, receive, connection.send)
         except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from .connection import Connection
 from .decision import SAVING, Owed
@@ -18,6 +18,9 @@ from .store_keeper import ENDED, RENEWED, SessionEndedError
 from .store_reader import Unanswered
 from .turns import Turns
 from .unloaded import UnloadedSession
+
+# Once it is closed it stays so, though a task of the app may go on.
+_STARTED: Final[dict[Phase, Phase]] = {"open": "started", "started": "started", "closed": "closed"}
 
 
 class StoredConnection(Connection):
@@ -69,6 +72,7 @@ class StoredConnection(Connection):
             found = await self._find() if reads_now else source
         finally:
             session = self.session = self.scope[parts.scope_key] = make_unread(parts.opener, found, self)
+            self.scope[parts.marker] = self  # only now: another call may find the scope while the store is read
             if not parts.keeper.autoload:
                 session.__class__ = UnloadedSession  # of the same layout
 
@@ -140,11 +144,11 @@ class StoredConnection(Connection):
     async def _send_saved(self, message: Message, start: Start | None) -> None:
         if start is not None:
             if start == "accept" and not accept_takes_headers(self.scope):
-                self.phase = "started"
+                self.phase = _STARTED[self.phase]
             owed = self._find_owed(start)
             if owed in SAVING:
                 owed = await self._save_at_the_start(start, owed)
-            self.phase = "started"
+            self.phase = _STARTED[self.phase]
             if self.first_message is None and self.session._state is None:
                 self.first_message = message
             message = self._add_headers(message, start, owed)
@@ -158,11 +162,12 @@ class StoredConnection(Connection):
         if not self.turns.take_now():
             await self.turns.take()
             owed = self._find_owed(start)
-        before, self.phase = self.phase, "started"
+        before, self.phase = self.phase, _STARTED[self.phase]
         try:
             ended = await self._save_stored(owed) if owed in SAVING else None
         except BaseException:  # nothing goes out
-            self.phase = before
+            if self.phase != "closed":
+                self.phase = before
             raise
         finally:
             self.turns.give_back()
