@@ -814,3 +814,19 @@ def test_taking_the_session_away_clears_it(wrap: Wrap, act: Any) -> None:
 
     assert response.start["status"] == 200
     assert response.all(b"set-cookie") == [DELETED]
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
+@pytest.mark.parametrize("act", [replace_with(None), replace_with(Empty), replace_with({}), delete_key])
+def test_taking_an_empty_session_away_ends_a_sign_in_of_the_same_request(wrap: Wrap, act: Any, make_store: Any) -> None:
+    def sign_in(scope: Any) -> Any:
+        if scope["path"] != "/login":
+            return scope["session"].principal
+        scope["session"].principal = "ada"
+        act(scope)
+        return None
+
+    browser = wrap(app_that(sign_in), store=make_store())
+
+    assert browser.get("/login").all(b"set-cookie") == []
+    assert browser.get("/").json() is None

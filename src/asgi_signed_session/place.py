@@ -158,8 +158,8 @@ class Place:
         session = self.session
         same = content.keys() == session.keys() and all(content[key] is session[key] for key in content)
         payload = session._record.payload
-        is_nothing = payload == DELETED or (payload is None and session.rejected is None)  # so nothing is to be ended
-        if same and (content or is_nothing):
+        is_new = payload == DELETED or (payload is None and session.rejected is None)
+        if same and (content or (is_new and session.principal is None)):  # so nothing is to be ended
             return
         content = dict(content)  # before it is cleared: it may be a view of this session
         has_all = bool(session) and all(key in content and content[key] is session[key] for key in session)
