@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -20,9 +21,10 @@ from hypothesis import strategies as st
 from asgi_signed_session import Session, SessionMiddleware
 from asgi_signed_session import turns as turns_module
 from asgi_signed_session.store_keeper import StoreKeeper
+from asgi_signed_session.stores import Sessions
 from asgi_signed_session.turns import Turns
 
-from .apps import app_that
+from .apps import app_that, show_session
 from .browser import Browser
 from .conftest import KEY
 from .intents import run_now
@@ -186,6 +188,37 @@ def test_a_session_whose_first_save_was_not_answered_is_saved_once(caplog: pytes
 
     assert list(store.sessions.values()) == [{"list": [1, 2]}]
     assert [name for name, _ in answers[0]["headers"]] == [b"vary", b"set-cookie", b"cache-control"]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("before", [{}, {"cart": ["tea"]}], ids=["new", "renewed"])
+def test_a_sign_in_whose_last_look_at_the_store_fails_is_saved_by_the_error_page(
+    before: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Records()
+    browser = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(before)), KEY, store=store))
+    browser.get()
+
+    async def fail_from_now_on() -> None:
+        if "swap" in store.methods[:-1]:  # this is the session's; the one before was of the principal's list
+            store.failing = {"get"}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scope["session"].principal = "ada"
+        with pytest.raises(ConnectionError, match=r"^get failed$"):
+            await send({"type": "http.response.start", "status": 200})
+        store.failing, store.before = set(), {}
+        scope["session"]["error"] = 1
+        await send({"type": "http.response.start", "status": 500})
+
+    store.forget()
+    store.before["swap"] = fail_from_now_on
+    browser.app = SessionMiddleware(app, KEY, store=store)
+    browser.get()
+    browser.app = SessionMiddleware(app_that(show_session), KEY, store=store)
+
+    assert browser.get().json() == [{**before, "error": 1}, None]
+    assert asyncio.run(Sessions(store, KEY).end_all("ada")) == 1
     assert caplog.records == []
 
 

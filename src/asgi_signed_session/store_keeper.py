@@ -99,9 +99,9 @@ class StoreKeeper(StoreReader):
                 await self._note(principal, attempt)
             there = await self._swap(attempt)
             if there is None or there == stored:
-                unanswered.clear()
                 if principal is not None:
                     await self._check_noted(principal, attempt)
+                unanswered.clear()
                 return self._conclude(attempt, secure)
             if there in unanswered:
                 record, met = unanswered[there]
