@@ -421,18 +421,20 @@ def test_a_websocket_sees_that_its_session_was_ended_elsewhere(
     assert warnings(caplog) == []
 
 
+@pytest.mark.parametrize(("act", "why"), [(sign_out_elsewhere, ENDED), (sign_in_elsewhere, RENEWED)])
 def test_what_was_changed_before_a_load_that_finds_the_session_ended_is_reported(
-    browser: Browser, store: Records, caplog: pytest.LogCaptureFixture
+    browser: Browser, store: Records, act: Any, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def talk(session: Session) -> Any:
         session["seen"] = 1
-        sign_out_elsewhere(store, own_key(browser))
+        act(store, own_key(browser))
         await session.load()
         return dict(session)
 
     assert hold(browser, store, talk) == {}
-    assert warnings(caplog) == [f"Session changes on '/talk' not saved: 'seen'. {ENDED}"]
-    assert store.records == {}
+    assert warnings(caplog) == [f"Session changes on '/talk' not saved: 'seen'. {why}"]
+    assert [vars(record)["event"] for record in caplog.records] == ["session.ended"]
+    assert all("seen" not in content for content in store.sessions.values())
 
 
 def test_a_session_that_the_same_principal_has_renewed_is_read_again(wrap: Wrap, store: Records) -> None:

@@ -411,6 +411,16 @@ def test_issued_at_stays_while_signed_at_moves_until_the_session_is_regenerated(
     assert at(1015, browser, clock) == [NOW + 20, NOW + 30]
 
 
+def test_a_session_that_was_saved_says_still_when_it_began(wrap: Wrap, clock: Any) -> None:
+    began: list[int | None] = []
+    browser = wrap(app_that(count, late=lambda scope: began.append(scope["session"].issued_at)), lifetime=1000)
+
+    for seconds in (0, 10):
+        at(seconds, browser, clock)
+
+    assert began == [NOW, NOW]
+
+
 def test_without_lifetime_a_session_began_when_it_was_signed(wrap: Wrap, clock: Any) -> None:
     browser = wrap(app_that(lambda scope: [scope["session"].issued_at, scope["session"].signed_at]))
     browser.cookies["session"] = sign(ADA)
