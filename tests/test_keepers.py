@@ -18,7 +18,7 @@ from .apps import app_that, visit
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap, warnings
 from .records import Records
-from .wire import DELETED, set_cookie, sign
+from .wire import DELETED, make_signer, set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -198,6 +198,20 @@ def test_a_signer_that_gives_text_makes_no_error_of_a_cookie_of_another_key(
     browser = wrap(visit, TextSigner(KEY))
 
     assert browser.get("/whoami", headers=cookies(sign(ADA, OTHER_KEY))).json() == {}
+    assert warnings(caplog) == [OTHER_WORKER]
+
+
+@pytest.mark.parametrize("age", [60, 0, -60])
+@pytest.mark.parametrize("size", [100, 4096])
+def test_a_cookie_of_another_key_that_is_a_minute_old_is_told(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, age: int, size: int
+) -> None:
+    with time_machine.travel(NOW - age, tick=False):
+        value = make_signer(OTHER_KEY).sign("a" * (size - len(make_signer().sign("")))).decode()
+
+    wrap(visit).get("/whoami", headers=cookies(value))
+
+    assert len(value) == size
     assert warnings(caplog) == [OTHER_WORKER]
 
 

@@ -76,6 +76,19 @@ def hold(browser: Browser, store: Any, talk: Talk, **options: Any) -> Any:
     return answers[0]
 
 
+def test_what_was_saved_before_a_load_still_counts_as_changed_on_this_connection(
+    browser: Browser, store: Records
+) -> None:
+    async def talk(session: Session) -> Any:
+        before = session.modified
+        session["seen"] = 1
+        await session.save()
+        await session.load()
+        return [before, session.modified]
+
+    assert hold(browser, store, talk) == [False, True]
+
+
 # Without autoload
 
 
@@ -191,6 +204,19 @@ def test_a_load_after_the_connection_has_ended_says_so(browser: Browser, store: 
         " the app returns."
     )
     assert store.asked == []
+
+
+def test_a_load_after_a_change_that_is_lost_says_so_too(browser: Browser, store: Records) -> None:
+    left: list[Session] = []
+
+    async def talk(session: Session) -> Any:
+        left.append(session)
+
+    serve(browser, store, talk)
+    left[0]["late"] = 1
+
+    with pytest.raises(SessionNotLoadedError):
+        asyncio.run(left[0].load())
 
 
 @pytest.mark.parametrize("touched", [True, False])
