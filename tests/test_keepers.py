@@ -73,6 +73,14 @@ def test_a_cookie_that_cannot_be_used_gives_way_to_another(wrap: Wrap, path: str
     assert browser.get("/whoami", headers=cookies(signed_before(ADA), unusable)).json() == ADA
 
 
+def test_where_none_can_be_used_the_session_says_why_the_first_is_not(wrap: Wrap) -> None:
+    browser = wrap(app_that(lambda scope: scope["session"].rejected))
+    expired = signed_before(GRACE, 15 * 86400)
+
+    assert browser.get(headers=cookies(expired, "x")).json() == "expired"
+    assert browser.get(headers=cookies("x", expired)).json() == "bad-signature"
+
+
 def begin_two_sessions(browser: Browser, clock: Any, *paths: str) -> Generator[str]:
     """The cookies of sessions that begin at these paths, a minute apart."""
     for path in paths:

@@ -771,7 +771,7 @@ def test_any_payload_signed_with_our_key_reaches_the_app_once_and_raises_nothing
 
 @pytest.mark.parametrize("make_store", [lambda: None, Records], ids=["cookie", "store"])
 def test_an_error_page_goes_out_where_what_cannot_be_saved_was_also_due_to_be_signed_anew(
-    run: Any, make_store: Callable[[], Any]
+    run: Any, make_store: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     store = make_store()
     browser = Browser(SessionMiddleware(app_that(put(user="ada")), OLD_KEY, store=store), run=run)
@@ -783,6 +783,7 @@ def test_an_error_page_goes_out_where_what_cannot_be_saved_was_also_due_to_be_si
 
     assert (response.start["status"], response.all(b"set-cookie")) == (500, [])
     assert response.body.startswith(b"UnserializableSessionError: session['user']: object can't be written")
+    assert caplog.records == []
 
 
 # A page that only reads, and whose session was to be signed again

@@ -178,6 +178,13 @@ def test_a_change_on_a_refused_websocket_is_stored_with_the_denial_response(wrap
     assert store.sessions == {own_key(browser): ADA}
 
 
+def test_a_denial_response_carries_the_cookie_where_an_accept_can_not(wrap: Wrap, store: Records) -> None:
+    browser = wrap(deny, store=store)
+    browser.websocket(asgi={"version": "3.0", "spec_version": "2.0"})
+
+    assert store.sessions == {own_key(browser): ADA}
+
+
 @pytest.mark.parametrize(
     "content", [{"a": "\ud800", "b": "\x00", "c": "é\n"}, {"$oid": {"a.b": 1}}, {"": [None, True, 1.5, {}]}]
 )
@@ -1064,6 +1071,7 @@ def test_a_change_after_the_session_has_expired_is_reported(
 
     assert store.sessions == {own_key(browser): ADA}
     assert warnings(caplog) == [f"Session changes on '/ws' not saved: 'seen'. {ENDED}"]
+    assert [vars(record)["event"] for record in caplog.records] == ["session.ended"]
 
 
 def add_a_key_by_replacing(scope: Any) -> None:

@@ -191,6 +191,40 @@ def test_a_session_whose_first_save_was_not_answered_is_saved_once(caplog: pytes
     assert caplog.records == []
 
 
+def test_a_response_that_starts_while_a_task_loads_is_saved_when_its_turn_has_come() -> None:
+    store = Answering()
+    visitor = Browser(SessionMiddleware(app_that(lambda scope: scope["session"].update(n=0)), KEY, store=store))
+    visitor.get()
+    sessions: list[Session] = []
+    started: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        sessions.append(scope["session"])
+        await pause()
+        scope["session"]["n"] = 1
+        scope["session"].regenerate()
+        await send({"type": "http.response.start", "status": 200})
+
+    async def send(message: Any) -> None:
+        started.append(message)
+
+    scope = {"type": "http", "path": "/", "headers": visitor.headers()}
+    request: Any = SessionMiddleware(app, KEY, store=store)(scope, None, send)
+    request.send(None)
+    store.is_slow = True
+    task: Any = sessions[0].load()
+    task.send(None)
+    for _ in range(3):
+        request.send(None)
+    for each in (task, request):
+        with suppress(StopIteration):
+            for _ in range(100):
+                each.send(None)
+
+    assert [name for name, _ in started[0]["headers"]] == [b"vary", b"set-cookie", b"cache-control"]
+    assert list(store.sessions.values()) == [{"n": 1}]
+
+
 @pytest.mark.parametrize("before", [{}, {"cart": ["tea"]}], ids=["new", "renewed"])
 def test_a_sign_in_whose_last_look_at_the_store_fails_is_saved_by_the_error_page(
     before: dict[str, Any], caplog: pytest.LogCaptureFixture

@@ -208,7 +208,7 @@ class StoredConnection(Connection):
         if owed != "late":
             self.set_cookie = None
         try:
-            if owed == "delete" or (not session and wishes.end(record)):
+            if not session and wishes.end(record):
                 record, set_cookie = await keeper.drop(wishes, record, self._is_secure())
             else:
                 record, set_cookie = await keeper.keep(
