@@ -216,7 +216,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def mutants(session: nox.Session) -> None:
-    """Faults put into the source one by one: nearly each has to be found by a test. It takes most of an hour."""
+    """Faults put into the source one by one: nearly each has to be found by a test. It takes some hours."""
     session.install("--editable", ".", *TEST, "mutmut")
     session.run("mutmut", "run", *session.posargs, success_codes=[0, 1])
     session.run("python", "-m", "tests.mutants", *PROJECT["tool"]["mutmut"]["pytest_add_cli_args_test_selection"])

@@ -1114,6 +1114,17 @@ def test_a_replacement_before_an_accept_that_takes_no_headers_changes_the_conten
     assert store.sessions == {own_key(browser): {**ADA, "seen": 1}}
 
 
+def test_a_replacement_before_an_accept_that_takes_headers_gets_a_new_id(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, store=store)
+    browser.get("/login")
+    before = own_id(browser)
+    change_app(browser, add_a_key_by_replacing, store)
+    browser.websocket(asgi={"version": "3.0", "spec_version": "2.3"})
+
+    assert own_id(browser) != before
+    assert store.sessions == {own_key(browser): {**ADA, "seen": 1}}
+
+
 def test_a_late_change_that_the_store_refuses_leaves_the_scope_as_after_any_call(store: Records) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200})
