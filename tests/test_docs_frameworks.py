@@ -162,7 +162,7 @@ class Provider:
 
     def answer(self, path: str, headers: dict[bytes, bytes], body: str) -> tuple[int, str]:
         if path == "/user":
-            return (200, '{"login": "ada"}') if headers[b"authorization"] == b"Bearer token" else (401, "{}")
+            return (200, '{"id": 42, "login": "ada"}') if headers[b"authorization"] == b"Bearer token" else (401, "{}")
         form = dict(parse_qsl(body))
         asked = self.codes.pop(form["code"])
         challenge = urlsafe_b64encode(sha256(form["code_verifier"].encode()).digest()).rstrip(b"=").decode()
@@ -226,7 +226,7 @@ def test_with_the_lines_for_a_store_fastapis_page_passes_its_tests_on_sqlite_and
 
 
 def test_a_sign_in_with_github_ends_in_the_session_and_leaves_nothing_else_there(names: Names) -> None:
-    assert sign_in_with_github(names) == [307, {"user": "ada"}]
+    assert sign_in_with_github(names) == [307, {"user": "github:42"}]
 
 
 def test_a_sign_in_that_was_not_begun_here_signs_nobody_in(names: Names) -> None:
@@ -237,7 +237,7 @@ def test_a_sign_in_that_was_not_begun_here_signs_nobody_in(names: Names) -> None
 
 
 def test_a_link_back_from_github_works_once(names: Names) -> None:
-    assert sign_in_with_github(names, visits=2) == [307, 403, {"user": "ada"}]
+    assert sign_in_with_github(names, visits=2) == [307, 403, {"user": "github:42"}]
 
 
 def change(request: Request) -> None:
