@@ -218,7 +218,13 @@ def test_with_the_lines_for_a_store_fastapis_page_passes_its_tests_on_sqlite_and
         client.post("/cart", params={"item": "tea"})
         client.post("/login", params={"user": "eve"})
         signed_in = client.get("/whoami").json()
-    sessions = asyncio.run(Sessions(names["store"], os.environ["SESSION_SECRET"]).of("eve"))
+        sessions = asyncio.run(Sessions(names["store"], os.environ["SESSION_SECRET"]).of("eve"))
+        with client.websocket_connect("/chat") as websocket:
+            websocket.send_text("hello")
+            assert websocket.receive_text() == "eve: hello"
+            client.post("/logout")
+            websocket.send_text("hello")
+            assert websocket.receive()["code"] == 4401
 
     assert len(shown) == 3
     assert signed_in == {"user": "eve"}

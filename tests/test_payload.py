@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -37,8 +38,10 @@ def test_every_python_writes_the_same_json(dumps: Dumps, content: dict[Any, Any]
 
 @pytest.mark.parametrize("value", [object(), b"bytes", {1, 2}, {(1, 2): 3}])
 def test_what_json_has_no_form_for_is_an_error(dumps: Dumps, value: Any) -> None:
-    with pytest.raises(TypeError, match=r" is not JSON serializable(\n|$)|^keys must be "):
+    with pytest.raises(TypeError) as caught:
         dumps({"a": value})
+
+    assert re.search(r" is not JSON serializable$|^keys must be ", str(caught.value))  # 3.14 adds a note on the place
 
 
 def test_a_cycle_ends(dumps: Dumps) -> None:

@@ -11,6 +11,8 @@ from asgi_signed_session import Session, SessionMiddleware
 from .apps import app_that
 from .browser import Browser
 from .conftest import KEY, warnings
+from .intents import run_now
+from .test_other_middlewares import TheirSession
 from .wire import set_cookie, sign
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -19,17 +21,12 @@ ADA = {"user": "ada"}
 WEBSOCKET = {"type": "websocket", "path": "/", "headers": []}
 
 
-class TheirSession(dict[str, Any]):
-    """Another middleware's."""
-
-
 async def ignore(message: Any) -> None:
     """A server's send."""
 
 
 def call(app: Any, scope: dict[str, Any], send: Any = ignore) -> None:
-    with pytest.raises(StopIteration):
-        app(scope, None, send).send(None)
+    run_now(lambda: app(scope, None, send))
 
 
 def test_from_the_start_of_a_response_on_the_app_finds_what_stood_there_before() -> None:
@@ -73,8 +70,7 @@ def test_a_message_that_a_task_sends_after_the_call_goes_straight_to_the_server(
     scope: dict[str, Any] = {**WEBSOCKET, "session": TheirSession(a=1)}
     call(SessionMiddleware(app, KEY), scope, server)
     scope["session"] = "what somebody else has put there since"
-    with pytest.raises(StopIteration):
-        sends[0]({"type": "websocket.accept"}).__await__().send(None)
+    run_now(lambda: sends[0]({"type": "websocket.accept"}))
 
     assert sent == [("websocket.accept", "what somebody else has put there since")]
 

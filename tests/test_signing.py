@@ -482,14 +482,11 @@ def test_the_error_says_what_is_wrong_with_a_payload(payload: bytes, message: st
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
-    ("encoded", "message"),
-    [(b"e", "The payload is not base64."), (b"e30=@example.com", "The payload is not base64.")],
-)
-def test_the_error_says_that_a_payload_is_no_base64(encoded: bytes, message: str) -> None:
+@pytest.mark.parametrize("encoded", [b"e", b"e3@0=", b"e30=@example.com"])
+def test_the_error_says_that_a_payload_is_no_base64(encoded: bytes) -> None:
     with pytest.raises(BadData) as caught:
         SessionSigner(KEY).loads(make_signer().sign(encoded))
-    assert str(caught.value) == message
+    assert str(caught.value) == "The payload is not base64."
 
 
 @pytest.mark.parametrize(("payload", "message"), [(b"{}{}", "More than one JSON value."), (b" ", "No JSON value.")])
