@@ -32,6 +32,8 @@ check: $(VENV)/dev.stamp  ## check format, lint and types
 	@$(BIN)/python -m ruff check --quiet .
 	@$(BIN)/python -m mypy --no-error-summary
 	@$(BIN)/python -m pyright --pythonpath $(BIN)/python
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pyright --ignoreexternal --verifytypes asgi_signed_session >$(VENV)/types.txt || \
+		{ cat $(VENV)/types.txt; exit 1; }
 
 format: $(VENV)/dev.stamp  ## put the format right, and what lint can fix
 	@$(BIN)/python -m ruff format .

@@ -13,7 +13,7 @@ from .origins import find_method
 from .place import Phase
 from .record import NOTHING, REJECTED, Record, Wishes
 from .reporting import report_not_renewed
-from .session import forget_max_age, give_up, make_unread, read_now, settle, stay_changed, take, take_over
+from .session import Session, forget_max_age, give_up, make_unread, read_now, settle, stay_changed, take, take_over
 from .store_keeper import ENDED, RENEWED, SessionEndedError
 from .store_reader import Unanswered
 from .turns import Turns
@@ -30,6 +30,10 @@ class StoredConnection(Connection):
 
     turns: Turns  # of its tasks
     unanswered: Unanswered
+    # The place's own, said once more: pyright --verifytypes calls what is only assigned here ambiguous.
+    first_message: Message | None
+    phase: Phase
+    session: Session
 
     async def serve(self, app: Any, receive: Any, source: Any) -> None:
         """Reads the session, calls ``app`` and saves what it has changed; a touch may open it from ``source``."""
