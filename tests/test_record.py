@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 
 from asgi_signed_session.ids import make_id
-from asgi_signed_session.record import DELETED, NO_WISHES, NOTHING, Place, Record, Wishes
+from asgi_signed_session.record import DELETED, NO_WISHES, NOTHING, Record, Version, Wishes
 
 ID = make_id("session")
-PLACE = Place(ID, b"proof", 2_000, b"stored", b"{}")
-READ = Record({"user": "ada"}, {"max_age": 60}, b"{}", 1_000, 900, True, None, PLACE, b"ended", None)
+VERSION = Version(ID, b"proof", 2_000, b"stored", b"{}")
+READ = Record({"user": "ada"}, {"max_age": 60}, b"{}", 1_000, 900, True, None, VERSION, b"ended", None)
 
 
 def test_no_wishes_leave_a_record_as_it_is() -> None:
     assert NO_WISHES.apply_to(READ) == READ
 
 
-@pytest.mark.parametrize("record", [READ, NOTHING, replace(READ, place=None), replace(READ, rejected="superseded")])
+@pytest.mark.parametrize("record", [READ, NOTHING, replace(READ, version=None), replace(READ, rejected="superseded")])
 def test_what_travels_beside_the_data_changes_and_nothing_else_does(record: Record) -> None:
     wished = Wishes(max_age=30, principal="ada").apply_to(record)
 
@@ -108,5 +108,5 @@ def test_an_empty_session_stays_where_it_is_somebodys_or_in_a_store(wishes: Wish
 def test_once_it_is_saved_a_record_says_what_it_was_and_what_is_new() -> None:
     saved = READ.saved(DELETED, 950, None, 3_000)
 
-    expected = replace(READ, content={}, payload=DELETED, issued_at=950, due=False, place=None, end=3_000)
+    expected = replace(READ, content={}, payload=DELETED, issued_at=950, due=False, version=None, end=3_000)
     assert saved == expected

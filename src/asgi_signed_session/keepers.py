@@ -57,8 +57,8 @@ class BaseKeeper:
 
     def find_end(self, record: Record) -> int | None:
         """When the session is over that was read or saved as ``record``, in Unix seconds."""
-        if record.place is not None:
-            return record.place.end
+        if record.version is not None:
+            return record.version.end
         return self._lifetime.find_end(record) if record.end is None else record.end
 
     def find_unlike(self, other: BaseKeeper) -> list[str]:

@@ -17,8 +17,8 @@ DELETED: Final = b""  # the payload of a session whose cookie is to be deleted, 
 
 
 @dataclass(slots=True)  # as a Record
-class Place:
-    """With a store: where a session's record is, and what was there when it was read or last saved."""
+class Version:
+    """With a store: the version of a session's record that was read, or last saved, and where it is."""
 
     id: Id  # what the cookie carries, which may be of an earlier generation
     proof: bytes  # of the record's generation, hashed
@@ -41,12 +41,12 @@ class Record:
     issued_at: int | None = None
     due: bool = False  # to be signed again, though unchanged
     rejected: Rejection | None = None
-    place: Place | None = None  # None: there is no store, or nothing of this session in it
+    version: Version | None = None  # None: there is no store, or nothing of this session in it
     without: bytes | None = None  # the payload of a session that has ended, and no part of which is to be saved again
     end: int | None = None  # of a session that was saved here; None: it has none, or signed_at tells
 
     def saved(
-        self, payload: bytes, issued_at: int | None = None, place: Place | None = None, end: int | None = None
+        self, payload: bytes, issued_at: int | None = None, version: Version | None = None, end: int | None = None
     ) -> Record:
         """What takes its place once ``payload`` was saved."""
         return Record(
@@ -57,7 +57,7 @@ class Record:
             issued_at,
             False,
             self.rejected,
-            place,
+            version,
             self.without,
             end,
         )
@@ -89,7 +89,7 @@ class Wishes:
 
     def need_new_id(self, record: Record) -> bool:
         """Whether the session that ``record`` is of has to get an id that no browser knows yet."""
-        return record.place is None or self.renewed > 0
+        return record.version is None or self.renewed > 0
 
     def end(self, record: Record) -> bool:
         """Whether nothing is to be kept of a session that is empty.
@@ -98,7 +98,7 @@ class Wishes:
         """
         if self.change(record.metadata).get("principal") is not None:
             return False
-        return record.place is None or self.ended > 0
+        return record.version is None or self.ended > 0
 
     def apply_to(self, record: Record) -> Record:
         """``record`` as it is wished to be."""
@@ -112,7 +112,7 @@ class Wishes:
             None if is_new else record.issued_at,
             record.due,
             record.rejected,
-            record.place,
+            record.version,
             None if is_new and self.ended else record.without,
         )
 

@@ -212,8 +212,8 @@ class Session(dict[str, Any]):
         It stays the same as long as the session lives. It is a hash of the first half of the id in the cookie, so
         nobody can use the session with it.
         """
-        place = self._record.place
-        session_id = self._wishes.id if place is None else place.id
+        version = self._record.version
+        session_id = self._wishes.id if version is None else version.id
         if session_id is None:
             keeper = getattr(self, "_keeper", None)
             session_id = keeper and keeper.make_id()

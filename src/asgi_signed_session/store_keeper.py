@@ -14,7 +14,7 @@ from .ids import renew_id
 from .index import MAX_ENTRIES, MAX_TRIES, Entry, describe_refusal
 from .keepers import Kept
 from .payload import show_size
-from .record import DELETED, NO_METADATA, NO_WISHES, Metadata, Place, Record, Wishes
+from .record import DELETED, NO_METADATA, NO_WISHES, Metadata, Record, Version, Wishes
 from .reporting import report_left_behind, report_merged, report_too_many
 from .sealing import Sealed
 from .signing import BadData
@@ -57,7 +57,7 @@ class Attempt(NamedTuple):
 
     expected: bytes | None
     ttl: int | None
-    place: Place  # once it has held
+    version: Version  # once it has held
     record: Record  # likewise
     max_age: int | None  # of the cookie
     sets_cookie: bool
@@ -83,16 +83,16 @@ class StoreKeeper(StoreReader):
         Raises ``SessionError``, or ``SessionEndedError`` for what may not be saved any more. What is late and begins a
         new session has no cookie that could lead to it: it is dropped.
         """
-        if record.place is None:
+        if record.version is None:
             self._check_rejected(wishes, record, how)
         if how == "late":
-            if record.place is None or wishes.ended:
+            if record.version is None or wishes.ended:
                 return await self.drop(wishes, record, secure)
             if wishes.renewed:
                 raise SessionEndedError(_TOO_LATE_TO_RENEW)
         for _ in range(MAX_TRIES):
             attempt = self._plan(content, wishes, record, how)
-            stored = attempt.place.stored
+            stored = attempt.version.stored
             _note_unanswered(unanswered, attempt, wishes)
             principal: str | None = attempt.record.metadata.get("principal") if attempt.sets_cookie else None
             if principal is not None:
@@ -113,7 +113,7 @@ class StoreKeeper(StoreReader):
     async def _swap(self, attempt: Attempt) -> bytes | None:
         """Asks for it once more where it fails: it may have held, and only the answer be lost."""
         store: Store = self.store
-        swap, key, stored = store.swap, attempt.place.id.key, attempt.place.stored
+        swap, key, stored = store.swap, attempt.version.id.key, attempt.version.stored
         try:
             return await swap(key, attempt.expected, stored, ttl=attempt.ttl)
         except Exception:  # each store has errors of its own; the second time it is raised
@@ -122,8 +122,8 @@ class StoreKeeper(StoreReader):
     async def _note(self, principal: str, attempt: Attempt) -> None:
         """Notes whose session it is to be: first, or a crash could leave one that nobody finds to end it."""
         now = int(self._keyring.read_clock())
-        entry = Entry(now, now, attempt.place.end)
-        evicted = await self._index.add(principal, attempt.place.id.key, entry)
+        entry = Entry(now, now, attempt.version.end)
+        evicted = await self._index.add(principal, attempt.version.id.key, entry)
         for key in evicted:
             await self._evict(principal, key)
         if evicted:
@@ -144,8 +144,8 @@ class StoreKeeper(StoreReader):
             entries = await self._index.find(principal)
         except Exception:  # as of a swap, which has held here: without an answer nobody would have its cookie
             entries = await self._index.find(principal)
-        if attempt.place.id.key not in entries:
-            await self.store.delete(attempt.place.id.key)
+        if attempt.version.id.key not in entries:
+            await self.store.delete(attempt.version.id.key)
             raise SessionEndedError(ENDED)
 
     def _check_rejected(self, wishes: Wishes, record: Record, how: Occasion) -> None:
@@ -157,7 +157,7 @@ class StoreKeeper(StoreReader):
 
     def _plan(self, content: Mapping[str, Any], wishes: Wishes, record: Record, how: Occasion) -> Attempt:
         """How to save ``content`` where the store still has what ``record`` says."""
-        before, wished = record.place, record if wishes is NO_WISHES else wishes.apply_to(record)
+        before, wished = record.version, record if wishes is NO_WISHES else wishes.apply_to(record)
         now = int(self._keyring.read_clock())
         if wishes.renewed:
             wished = replace(wished, metadata=_mark(wished.metadata, wishes, now))
@@ -179,49 +179,49 @@ class StoreKeeper(StoreReader):
             raise self._describe_size(content, len(payload), self._max_size)
         proof = before.proof if before is not None and not wishes.renewed else session_id.proof
         stored = self._seal.close(session_id.key, Sealed(proof, end, payload))
-        place = Place(session_id, proof, end, stored, payload)
-        kept = wished.saved(own, issued_at, place)
+        version = Version(session_id, proof, end, stored, payload)
+        kept = wished.saved(own, issued_at, version)
         expected = before.stored if before else None
-        return Attempt(expected, end and end - now, place, kept, max_age, sets_cookie, overruled)
+        return Attempt(expected, end and end - now, version, kept, max_age, sets_cookie, overruled)
 
     def needs_cookie(self, wishes: Wishes, record: Record) -> bool:
         """Whether a cookie has to go out: a mere change sets none, as it might arrive after that of a sign-in."""
-        place = record.place
-        if place is None or wishes.renewed:
+        version = record.version
+        if version is None or wishes.renewed:
             return True
         now = int(self._keyring.read_clock())
         if wishes.max_age is not False or record.signed_at is None:
             needed = True
         else:
             needed = wishes.prolongs and (record.due or self._lifetime.is_past(_PROLONG_AFTER, record, now) is True)
-        return needed and place.proof == place.id.proof  # or the browser has a newer one
+        return needed and version.proof == version.id.proof  # or the browser has a newer one
 
     def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:
         """Both as they are after another request has written ``there``. Raises ``SessionEndedError``."""
-        place = record.place
+        version = record.version
         if not there:
             return self._begin_anew(attempt, wishes, record, ENDED)
         try:
-            proof, end, payload = self._seal.open(attempt.place.id.key, there)
+            proof, end, payload = self._seal.open(attempt.version.id.key, there)
             now_there = self.codec.read(payload, record.signed_at or 0, record.due)
         except BadData:
             return self._begin_anew(attempt, wishes, record, _UNREADABLE)
-        assert place is not None, "Nobody else knows the id of a new session."
-        if proof != place.proof:
+        assert version is not None, "Nobody else knows the id of a new session."
+        if proof != version.proof:
             is_one_line = not wishes.ended and is_of_one_line(record, now_there)
             if is_one_line and wishes.principal and "principal" not in record.metadata:
-                return replace(record, place=None), wishes  # a double click on "Sign in": what was nobody's stays
+                return replace(record, version=None), wishes  # a double click on "Sign in": what was nobody's stays
             if not is_one_line or not is_same_principal(record, now_there):
                 return self._begin_anew(attempt, wishes, record, RENEWED)
             wishes = replace(wishes, renewed=0)  # it is new already, by the other's cookie
-        place = Place(place.id, proof, end, there, payload)
+        version = Version(version.id, proof, end, there, payload)
         issued_at = now_there.issued_at or None
-        return replace(record, metadata=now_there.metadata, issued_at=issued_at, place=place), wishes
+        return replace(record, metadata=now_there.metadata, issued_at=issued_at, version=version), wishes
 
     def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
         """What signs in has a session of its own, with what this request has put in and nothing of before."""
         if wishes.renewed:
-            anew = replace(record, place=None, metadata=NO_METADATA, without=record.payload or record.without)
+            anew = replace(record, version=None, metadata=NO_METADATA, without=record.payload or record.without)
             own = self._read(attempt.record.payload, anew.without)
             if wishes.ended or wishes.principal or own:
                 left = [] if wishes.ended else [key for key in self._read(record.payload, None) if key not in own]
@@ -236,7 +236,7 @@ class StoreKeeper(StoreReader):
             report_merged(attempt.overruled)
         if not attempt.sets_cookie:
             return attempt.record, None
-        value = self._keyring.sign(attempt.place.id.text)
+        value = self._keyring.sign(attempt.version.id.text)
         return attempt.record, self._cookie.write(value, attempt.max_age, secure)
 
     def _describe_size(self, content: Mapping[str, Any], size: int, limit: int) -> SessionError:
@@ -249,16 +249,16 @@ class StoreKeeper(StoreReader):
         """Deletes the record, and has the browser forget the id that led to it."""
         if record.rejected == "unavailable":
             raise SessionError(_UNAVAILABLE)
-        if record.place is not None:
-            await self.store.delete(record.place.id.key)
+        if record.version is not None:
+            await self.store.delete(record.version.id.key)
             if "principal" in record.metadata:
-                await self._index.remove(record.metadata["principal"], [record.place.id.key])
-        is_superseded = record.place is None and record.rejected == "superseded"  # the browser may have a newer one
+                await self._index.remove(record.metadata["principal"], [record.version.id.key])
+        is_superseded = record.version is None and record.rejected == "superseded"  # the browser may have a newer one
         return wishes.apply_to(record).saved(DELETED), None if is_superseded else self._cookie.delete(secure)
 
 
 def _note_unanswered(unanswered: Unanswered, attempt: Attempt, wishes: Wishes) -> None:
-    unanswered[attempt.place.stored] = attempt.record, wishes
+    unanswered[attempt.version.stored] = attempt.record, wishes
     if len(unanswered) > _MAX_UNANSWERED:
         del unanswered[next(islice(unanswered, _MAX_UNANSWERED // 2, None))]
 

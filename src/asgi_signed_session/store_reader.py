@@ -13,7 +13,7 @@ from .keepers import BaseKeeper
 from .lifetime import Lifetime
 from .merging import find_added, merge
 from .payload import Codec
-from .record import NO_CONTENT, REJECTED, Place, Record, Rejection, Wishes
+from .record import NO_CONTENT, REJECTED, Record, Rejection, Version, Wishes
 from .reporting import report_store_failed
 from .sealing import RECORD, Seal
 from .signing import BadData, BadPayload, Keyring
@@ -119,7 +119,7 @@ class StoreReader(BaseKeeper):
 
     async def look(self, record: Record) -> bytes | None:
         """What is in the store where a session is that isn't new."""
-        return None if record.place is None else await self.store.get(record.place.id.key)
+        return None if record.version is None else await self.store.get(record.version.id.key)
 
     def compare(
         self, stored: bytes | None, content: Mapping[str, Any], record: Record, unanswered: Unanswered
@@ -129,18 +129,18 @@ class StoreReader(BaseKeeper):
             return NO_CONTENT, REJECTED["expired"]
         if stored in unanswered:
             record, _ = unanswered[stored]
-        place = record.place
-        assert place is not None, "One that is new is in no store yet."
+        version = record.version
+        assert version is not None, "One that is new is in no store yet."
         try:
-            proof, end, payload = self._seal.open(place.id.key, stored)
+            proof, end, payload = self._seal.open(version.id.key, stored)
             now_there = self.codec.read(payload, record.signed_at or 0, record.due)
         except BadData:
             return NO_CONTENT, REJECTED["malformed"]
         if end is not None and int(self._keyring.read_clock()) > end:
             return NO_CONTENT, REJECTED["expired"]
-        if proof != place.proof and not (is_of_one_line(record, now_there) and is_same_principal(record, now_there)):
+        if proof != version.proof and not (is_of_one_line(record, now_there) and is_same_principal(record, now_there)):
             return NO_CONTENT, REJECTED["superseded"]
-        place = Place(place.id, proof, end, stored, payload)
+        version = Version(version.id, proof, end, stored, payload)
         issued_at, without = now_there.issued_at or None, record.without
         found = Record(
             NO_CONTENT,
@@ -149,7 +149,7 @@ class StoreReader(BaseKeeper):
             record.signed_at,
             issued_at,
             record.due,
-            place=place,
+            version=version,
             without=without,
         )
         own = self.codec.write(content, now_there.metadata)
@@ -191,8 +191,8 @@ class StoreReader(BaseKeeper):
         if verdict == "over" or (end is not None and now > end):
             return REJECTED["expired"]
         due = lead.outdated or (verdict == "due" and self._lifetime.is_past(2, record, now) is not False)
-        place = Place(lead.id, proof, end, stored, payload)
-        return Record(record.content, record.metadata, payload, lead.signed_at, record.issued_at, due, None, place)
+        version = Version(lead.id, proof, end, stored, payload)
+        return Record(record.content, record.metadata, payload, lead.signed_at, record.issued_at, due, None, version)
 
     def open(self, source: Any) -> Record:
         """What was found already, or what the store answers at once to the headers."""
@@ -205,9 +205,9 @@ class StoreReader(BaseKeeper):
     def _merge(self, own: bytes, record: Record, without: bytes | None) -> tuple[dict[str, Any], list[str]]:
         """``own`` on top of what others have written, and the keys in which theirs gave way."""
         ours = self._read(own, without)  # as it would come back, too: a list in the place of a tuple
-        if record.place is None:
+        if record.version is None:
             return ours, []
-        return merge(self._read(record.payload, without), ours, self._read(record.place.payload, None))
+        return merge(self._read(record.payload, without), ours, self._read(record.version.payload, None))
 
     def _read(self, payload: bytes | None, without: bytes | None) -> dict[str, Any]:
         """What is in a payload, ``without`` what has ended."""

@@ -199,7 +199,7 @@ class StoredConnection(Connection):
     def _has_unmet(self) -> bool:
         """Whether something could not be saved as it is, too late for a cookie."""
         session = self.session
-        return session._wishes.max_age is not False or (session._record.place is None and bool(session))
+        return session._wishes.max_age is not False or (session._record.version is None and bool(session))
 
     async def _save_stored(self, owed: Owed | Literal["late"]) -> SessionEndedError | None:
         """Saves the session, or says why it may not be saved any more."""
@@ -235,7 +235,7 @@ class StoredConnection(Connection):
         """What is to be saved anew, and the wishes for it."""
         session = self.session
         record, wishes = take(session)
-        if record.place is None and session.store_key is not None:
+        if record.version is None and session.store_key is not None:
             record, wishes = take(session)  # with the id that it has now: a second try writes over the first
         # No cookie can carry it: it stays, and is reported.
         return record, wishes.without_max_age() if owed == "late" else wishes
