@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from freezegun import freeze_time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from itsdangerous import (
@@ -43,7 +44,7 @@ from asgi_signed_session.keys import check_key
 from asgi_signed_session.payload import METADATA_KEY
 from asgi_signed_session.stores import MemoryStore, Sessions
 
-from .apps import app_that
+from .apps import app_that, visit
 from .browser import Browser
 from .conftest import KEY, Wrap
 from .libraries import ORJSON
@@ -201,6 +202,18 @@ def test_max_age_counts_from_the_signing() -> None:
         with pytest.raises(SignatureExpired, match=r"^Signed 11 seconds ago, 1 more than max_age\.$"):
             signer.loads(value, max_age=10)
         assert read(value, max_age=10) == [{}, "expired"]
+
+
+@pytest.mark.parametrize("make_store", [lambda: None, MemoryStore])
+def test_freezegun_moves_the_clock_of_a_middleware_that_was_built_before(make_store: Any) -> None:
+    browser = Browser(SessionMiddleware(visit, KEY, max_age=60, store=make_store()))
+    with freeze_time("2026-01-01") as clock:
+        browser.get("/login")
+        clock.tick(59)
+        in_time = browser.get("/whoami").json()
+        clock.tick(2)
+
+        assert [in_time, browser.get("/whoami").json()] == [{"user": "ada"}, {}]
 
 
 def test_without_max_age_a_value_never_expires() -> None:

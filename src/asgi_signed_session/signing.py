@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -137,7 +136,7 @@ def _find_with(signer: TimestampSigner) -> Find:
 
 def _clock_of(signer: TimestampSigner) -> Callable[[], float]:
     if isinstance(signer, PreparedSigner):
-        return time.time
+        return signer.get_timestamp  # not time.time itself: freezegun puts another function there
     return lambda: signer.timestamp_to_datetime(signer.get_timestamp()).timestamp()
 
 
