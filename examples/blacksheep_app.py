@@ -32,6 +32,7 @@ async def whoami(request: Request) -> dict[str, Any]:
 @post("/login")
 async def login(request: Request, user: FromQuery[str]) -> dict[str, Any]:
     session = session_of(request)
+    session.principal = user.value  # first: it empties a session that belonged to somebody else
     session["user"] = user.value
     session.regenerate()
     return describe(session)

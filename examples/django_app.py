@@ -41,7 +41,9 @@ async def whoami(request: ASGIRequest) -> JsonResponse:
 @require_POST  # type: ignore[untyped-decorator]
 async def login(request: ASGIRequest) -> JsonResponse:
     session = session_of(request)
-    session["user"] = request.GET["user"]  # pyright: ignore[reportIndexIssue]
+    user = request.GET["user"]  # pyright: ignore[reportIndexIssue]
+    session.principal = user  # first: it empties a session that belonged to somebody else
+    session["user"] = user
     session.regenerate()
     return describe(session)
 

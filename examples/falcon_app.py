@@ -28,7 +28,9 @@ class WhoAmI:
 class Login:
     async def on_post(self, req: Request, resp: Response) -> None:
         session: Session = req.scope["session"]
-        session["user"] = req.get_param("user", required=True)
+        user = req.get_param("user", required=True)
+        session.principal = user  # first: it empties a session that belonged to somebody else
+        session["user"] = user
         session.regenerate()
         resp.media = describe(session)
 

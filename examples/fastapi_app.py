@@ -39,6 +39,7 @@ async def whoami(session: CurrentSession) -> dict[str, Any]:
 
 @app.post("/login")
 async def login(session: CurrentSession, user: str) -> dict[str, Any]:
+    session.principal = user  # first: it empties a session that belonged to somebody else
     session["user"] = user
     session.regenerate()
     return describe(session)

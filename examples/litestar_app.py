@@ -30,8 +30,10 @@ async def whoami(request: AnyRequest) -> dict[str, Any]:
 
 @post("/login", status_code=200)
 async def login(request: AnyRequest, user: str) -> dict[str, Any]:
-    request.session["user"] = user
-    cast("Session", request.session).regenerate()
+    session = cast("Session", request.session)
+    session.principal = user  # first: it empties a session that belonged to somebody else
+    session["user"] = user
+    session.regenerate()
     return describe(request.session)
 
 

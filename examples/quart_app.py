@@ -44,8 +44,10 @@ async def whoami() -> dict[str, Any]:
 
 @app.post("/login")
 async def login() -> dict[str, Any]:
-    session["user"] = request.args["user"]
-    cast("Session", session).regenerate()
+    user, own = request.args["user"], cast("Session", session)
+    own.principal = user  # first: it empties a session that belonged to somebody else
+    own["user"] = user
+    own.regenerate()
     return describe()
 
 

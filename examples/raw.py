@@ -27,6 +27,7 @@ def describe(session: Session) -> dict[str, Any]:
 
 
 def login(session: Session, user: str) -> None:
+    session.principal = user  # first: it empties a session that belonged to somebody else
     session["user"] = user
     session.regenerate()
 

@@ -31,7 +31,9 @@ async def whoami(request: Request) -> JSONResponse:
 
 async def login(request: Request) -> JSONResponse:
     session: Session = request.scope["session"]  # as request.session, which Starlette types as a plain dict
-    session["user"] = request.query_params["user"]
+    user = request.query_params["user"]
+    session.principal = user  # first: it empties a session that belonged to somebody else
+    session["user"] = user
     session.regenerate()
     return JSONResponse(describe(session))
 

@@ -114,6 +114,15 @@ def test_a_nested_change_is_saved(visitor: httpx.Client) -> None:
     assert cookies_set(carts[1]) == [({"user": "ada", "cart": ["tea", "jam"]}, KEPT)]
 
 
+def test_who_signs_in_finds_nothing_of_the_user_before(visitor: httpx.Client) -> None:
+    visitor.post("/login", params={"user": "ada"})
+    visitor.post("/cart", params={"item": "tea"})
+
+    visitor.post("/login", params={"user": "eve"})
+
+    assert visitor.post("/cart", params={"item": "jam"}).json() == ["jam"]
+
+
 def test_who_signs_out_is_forgotten(visitor: httpx.Client) -> None:
     visitor.post("/login", params={"user": "ada"})
 
@@ -226,7 +235,7 @@ def test_with_the_lines_for_a_store_fastapis_page_passes_its_tests_on_sqlite_and
             websocket.send_text("hello")
             assert websocket.receive()["code"] == 4401
 
-    assert len(shown) == 3
+    assert len(shown) == 4
     assert signed_in == {"user": "eve"}
     assert [session.data for session in sessions] == [{"user": "eve"}]  # nothing of Ada's
 

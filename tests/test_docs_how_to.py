@@ -726,7 +726,8 @@ def test_a_sign_in_under_both_types_is_one_session(names: Names) -> None:
     app = app_that(lambda scope: names["log_in"](Request(scope), 42))
     response = Browser(SessionMiddleware(app, KEY), cookies={"session": sign({"cart": ["tea"]})}).get()
 
-    assert response.all(b"set-cookie") == [set_cookie({"cart": ["tea"], "user_id": 42})]
+    signed_in = {"cart": ["tea"], "user_id": 42, "$session": {"principal": "42"}}
+    assert response.all(b"set-cookie") == [set_cookie(signed_in)]
 
 
 @pytest.mark.parametrize(
