@@ -80,6 +80,10 @@ def sign_in_flask() -> Any:
     return reject(sign_payload(b'{"user": "ada"}', TimestampSigner(KEY, salt="cookie-session")))
 
 
+def come_from_starlette() -> Any:
+    return reject(sign({"user": "ada"}, signer=TimestampSigner(KEY)))
+
+
 def come_late() -> Any:
     with time_machine.travel(NOW - 15 * DAY, tick=False):
         cookie = sign({"user": "ada"})
@@ -130,6 +134,7 @@ def change_the_serializer() -> Any:
 # By the words with which their row begins.
 UNUSED: dict[str, Callable[[], Any]] = {
     "all visitors are signed out after a deployment": lambda: sign_with_another_key(age=DAY),
+    "all visitors are signed out after the move from Starlette": come_from_starlette,
     "visitors are signed out now and then": sign_with_another_key,
     "visitors are signed out when they use another app": sign_in_flask,
     "a visitor is signed out after some days": come_late,
