@@ -164,8 +164,8 @@ OTHER_WORKER = (
 OTHER_SOFTWARE = (
     "A cookie 'session' that was signed less than a minute ago was signed by other software, such as a Flask app on the"
     " same host, whose cookie has the same name, so each overwrites the other's session. Give this middleware a"
-    " session_cookie"
-    " of its own."
+    " session_cookie of its own. If it was Starlette's middleware, which this one has replaced, pass"
+    " fallbacks=[TimestampSigner(str(key))] instead, with Starlette's key: then nobody is signed out."
 )
 BY_HAND = (
     "The app itself sets a cookie 'session', in addition to this middleware's: a browser keeps only the last of them."

@@ -37,12 +37,12 @@ def report_merged(keys: list[str]) -> None:
 
 
 def report_left_behind(keys: list[str]) -> None:
-    """Names the ``keys`` of a session that was renewed by another request, which one begun anew beside it hasn't."""
+    """Names the ``keys`` of a session that another request has renewed or ended, and that this one's new one hasn't."""
     extra = {"event": "session.left-behind", "keys": keys}
     logger.warning(
-        "Two requests have called regenerate() on one session at the same time, and the later one now has a session"
-        " of its own without %s. Set session.principal at the sign-in, which needs no call of regenerate(): then such"
-        " requests of one user are merged.",
+        "This request has signed in or called regenerate(), and another had renewed or ended the session meanwhile, so"
+        " this one now has a session of its own, without %s. Set session.principal at the sign-in, which needs no call"
+        " of regenerate(): then two requests that sign one user in keep what was there before.",
         ", ".join(map(show_key, keys)),
         extra=extra,
     )
@@ -170,7 +170,8 @@ def report_foreign_cookie(session_cookie: str) -> None:
     _warn_once(
         f"A cookie {session_cookie!r} that was signed less than a minute ago was signed by other software, such as a"
         " Flask app on the same host, whose cookie has the same name, so each overwrites the other's session. Give this"
-        " middleware a session_cookie of its own.",
+        " middleware a session_cookie of its own. If it was Starlette's middleware, which this one has replaced, pass"
+        " fallbacks=[TimestampSigner(str(key))] instead, with Starlette's key: then nobody is signed out.",
         "session.name-taken",
     )
 
