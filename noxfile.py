@@ -174,8 +174,9 @@ def history(session: nox.Session) -> None:
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The demo and the cookie's attributes in Chromium."""
-    session.install("--editable", ".", *TEST, *nox.project.dependency_groups(PROJECT, "browser"))
+    """The demo, the cookie's attributes and the documentation's site in Chromium."""
+    groups = nox.project.dependency_groups(PROJECT, "browser", "docs")
+    session.install("--editable", ".", *TEST, *groups)
     session.run("python", "-m", "pytest", "--forbid-skips", "tests/browser_tests", *session.posargs)
 
 
