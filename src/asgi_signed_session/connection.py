@@ -69,7 +69,7 @@ class Connection(Place):
         )
 
     def _add_headers(self, message: Message, start: Start, owed: Owed) -> Message:
-        """A message like ``message``, with what is owed to the session."""
+        """``message`` with the headers that it owes to the session."""
         if owed == "nothing":
             return message
         parts = self.parts
@@ -125,7 +125,7 @@ class Connection(Place):
         return self.session._record.rejected == "cross-site"
 
     def close(self, failed: bool) -> None:
-        """Warns of what has changed since the cookie went out; ``failed``: the app has."""
+        """Warns of what has changed since the cookie went out; ``failed``: the app has raised an error."""
         try:
             if self._may_have_changed():
                 self._take_late_replacement(self.scope)

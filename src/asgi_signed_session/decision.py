@@ -16,7 +16,7 @@ def decide(changed: bool, empty: bool, came: bool, due: bool, takes_headers: boo
     go. ``due``: to be signed again, though unchanged. ``takes_headers``: the message can carry headers.
     ``barred``: the request is another site's, and has no part in the session.
 
-    ``"vary"``: nothing but on what the response depends. ``"renew"``: what was read, signed again.
+    ``"vary"``: only that the response depends on the cookie. ``"renew"``: what was read, signed again.
     """
     if not takes_headers:
         return "nothing"

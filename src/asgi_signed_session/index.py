@@ -49,7 +49,7 @@ class Index:
         return self._read(key, await self._store.get(key))
 
     async def add(self, principal: str, key: str, entry: Entry) -> list[str]:
-        """Notes a session, in the place of its entry if there is one; the keys of the oldest that have no room."""
+        """Adds or replaces the entry of a session. Returns the keys of the oldest, which have no room any more."""
         evicted: list[str] = []
 
         def change(entries: Entries) -> None:
@@ -115,7 +115,7 @@ def is_index(sealed: Sealed) -> bool:
 
 
 def describe_refusal(store: Store) -> SessionError:
-    """What a store is told that never takes a record."""
+    """What to say of a store that never takes a record."""
     return SessionError(
         f"The store of type {name_of(type(store))} has refused {MAX_TRIES} swaps of one record: see whether its swap"
         " compares and answers as asgi_signed_session.stores.Store says."

@@ -59,7 +59,7 @@ class Lifetime:
         return self.max_age if own_max_age is None else own_max_age
 
     def is_past(self, parts: int, record: Record, now: int) -> bool | None:
-        """Whether more than one of so many ``parts`` of the cookie's life is over; ``None``: it has no end."""
+        """Whether more than one of so many ``parts`` of the cookie's life has passed; ``None``: it has no end."""
         max_age = self.max_age_of(record)
         return None if max_age is None else (now - (record.signed_at or 0)) * parts > max_age
 

@@ -30,7 +30,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # browsers leave them out
 
 
 class OriginGuard:
-    """Has ``keeper`` open no session for a request that a page of an origin beyond ``trusted`` has caused.
+    """Opens sessions by ``keeper``, but not for a request that a page of an origin beyond ``trusted`` has caused.
 
     Raises ``TypeError`` or ``ValueError`` for what is no origin.
     """

@@ -61,7 +61,7 @@ class Place:
         return _make_closed, ()
 
     def hide(self) -> None:
-        """Makes note of what stands under the scope key, to put it back."""
+        """Keeps what stands under the scope key, to put it back at the end."""
         if self.outer:
             self.outer[0].take_replacement()  # while it can be seen
         before = self.scope.get(self.parts.scope_key, ABSENT)
@@ -94,7 +94,7 @@ class Place:
         return pass_on
 
     def _put_back(self) -> None:
-        """Has the scope as it was before this connection, but for a session that hid nothing."""
+        """Puts back what the scope had before this connection. A session that hid nothing stays."""
         scope, parts = self.scope, self.parts
         _put(scope, parts.marker, self.outer[0] if self.outer else ABSENT)
         if self.outer or self.before is not ABSENT:
@@ -103,7 +103,7 @@ class Place:
             self._take_back()
 
     def _take_back(self) -> None:
-        """Has the scope show the session again where it has what the app has put in its place."""
+        """Puts the session back where the app has put something else in its place."""
         scope, scope_key = self.scope, self.parts.scope_key
         if judge(scope.get(scope_key)) == "content":  # another call would take the first for another's
             scope[scope_key] = self.session
@@ -150,11 +150,11 @@ class Place:
         )
 
     def _find_refused(self) -> object:
-        """What was said already to be no session: an error page is to go out all the same."""
+        """What was refused already: it isn't refused again, so that an error page can go out."""
         return getattr(self, "refused", None)
 
     def _replace(self, content: Mapping[str, Any]) -> None:
-        """What the app has put in the session's place is a session of its own, where a cookie can still lead to it."""
+        """Gives the session this ``content``, as a new session if a cookie can still lead to it."""
         session = self.session
         same = content.keys() == session.keys() and all(content[key] is session[key] for key in content)
         payload = session._record.payload
@@ -219,7 +219,7 @@ def find_open(scope: Scope, marker: str) -> tuple[Place, ...]:
 
 
 def find_owner(around: tuple[Place, ...], parts: Parts) -> Place | None:
-    """That of the places whose session another middleware, of these ``parts``, would keep in the same cookie."""
+    """The place ``around`` whose session a middleware with these ``parts`` would keep in the same cookie."""
     for place in around:
         if place.parts.keeper.session_cookie == parts.keeper.session_cookie:
             place.parts.compare(parts)

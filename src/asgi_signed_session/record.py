@@ -48,7 +48,7 @@ class Record:
     def saved(
         self, payload: bytes, issued_at: int | None = None, version: Version | None = None, end: int | None = None
     ) -> Record:
-        """What takes its place once ``payload`` was saved."""
+        """The record that takes this one's place once ``payload`` was saved."""
         return Record(
             NO_CONTENT,
             self.metadata,
@@ -101,7 +101,7 @@ class Wishes:
         return record.version is None or self.ended > 0
 
     def apply_to(self, record: Record) -> Record:
-        """``record`` as it is wished to be."""
+        """``record`` with these wishes met."""
         is_new = self.renewed > 0
         # Written out: dataclasses.replace takes 1 µs more, and for a new session another for its id.
         return Record(
@@ -117,15 +117,15 @@ class Wishes:
         )
 
     def without_max_age(self) -> Wishes:
-        """These, but for a ``max_age`` of the session's own."""
+        """The same wishes without a ``max_age`` of the session's own."""
         return self if self.max_age is False else replace(self, max_age=False)
 
     def under(self, session_id: Id | None) -> Wishes:
-        """These, of a new session with this id."""
+        """The same wishes for a new session with this id."""
         return replace(self, id=session_id)
 
     def change(self, metadata: Metadata) -> Metadata:
-        """``metadata`` as it is wished to be."""
+        """``metadata`` with these wishes met."""
         changed = {} if self.ended else dict(metadata)
         if self.max_age is not False:
             changed["max_age"] = self.max_age
@@ -136,7 +136,7 @@ class Wishes:
         return changed
 
     def beyond(self, heard: Wishes) -> Wishes:
-        """What is left of these once those that were ``heard`` are met: the app may go on while a store is written."""
+        """The wishes that are left once those ``heard`` are met: the app may go on while the store is written."""
         if self is heard and self.prolongs:
             return NO_WISHES
         return Wishes(

@@ -30,14 +30,14 @@ def report_unsaved(scope: Scope, keys: list[str], wished: list[str], why: str, e
 
 
 def report_merged(keys: list[str]) -> None:
-    """Names the ``keys`` that another request has changed at the same time, and whose change gave way to this one's."""
+    """Names the ``keys`` that two requests have changed at the same time; the change of the later one was kept."""
     extra = {"event": "session.merged", "keys": keys}
     names = ", ".join(map(show_key, keys))
     logger.info("Two requests have changed %s in the session; the later change was kept.", names, extra=extra)
 
 
 def report_left_behind(keys: list[str]) -> None:
-    """Names the ``keys`` of a session that another request has renewed or ended, and that this one's new one hasn't."""
+    """Names the ``keys`` that stay behind in a session which another request has renewed or ended."""
     extra = {"event": "session.left-behind", "keys": keys}
     logger.warning(
         "This request has signed in or called regenerate(), and another had renewed or ended the session meanwhile, so"
@@ -111,7 +111,7 @@ def report_not_renewed(scope: Scope, error: Exception) -> None:
 
 
 def report_refused(scope: Scope, error: Exception) -> None:
-    """Says of what was put in the session's place why it is no session."""
+    """Says why what was put in the session's place is no session."""
     path = scope.get("path")
     extra: dict[str, Any] = {"event": "session.unsaved", "path": path, "keys": []}
     logger.warning("Session on %r not saved: %s", path, error, extra=extra)
@@ -209,7 +209,7 @@ def report_changed_after_end() -> None:
 
 
 def why_unsaved(scope: Scope, failed: bool, is_cross_site: bool) -> str:
-    """What to do about a change that wasn't saved; ``failed``: the app has."""
+    """What to do about a change that wasn't saved; ``failed``: the app has raised an error."""
     if is_cross_site:
         return (
             "A page of another origin has caused this request: if it is yours, name it in trusted_origins; otherwise"

@@ -442,7 +442,7 @@ class UnlentSession(Session):
 
 
 def _lend(session: Session) -> None:
-    """Has ``session`` be a ``Session``, whose values may change in place."""
+    """Makes ``session`` a ``Session``, as the app may now change its values in place."""
     if session.__class__ is not UnlentSession:  # a method that was looked up before may be called now
         return
     fingerprint = _freeze(list(dict.values(session)))
@@ -599,14 +599,14 @@ def make_unread(keeper: Keeper, source: Any, exchange: Exchange | None = None) -
 
 
 def read_now(session: UnreadSession, record: Record) -> None:
-    """Has ``session`` be read from ``record``."""
+    """Fills ``session`` from ``record``."""
     session._source = record
     session.__class__ = UnreadSession  # of the same layout
     session.mark_accessed()
 
 
 def take(session: Session) -> tuple[Record, Wishes]:
-    """What is to be saved anew, and the wishes for it. From here on every change is one anew."""
+    """Returns what is to be saved, and the wishes for it. Changes from here on are new ones."""
     # First of all: another thread may change it while its values are looked at.
     changed, session._state = session._state == "changed", "read"
     before = session._fingerprint
@@ -619,14 +619,14 @@ def take(session: Session) -> tuple[Record, Wishes]:
 
 
 def settle(session: Session, record: Record, wishes: Wishes) -> None:
-    """Has ``record`` be what was saved with those ``wishes``."""
+    """Notes that ``record`` was saved, and that the ``wishes`` are met."""
     session._record = record
     if session._wishes is not NO_WISHES:
         session._wishes = session._wishes.beyond(wishes)
 
 
 def give_up(session: Session) -> None:
-    """Has what can't be saved be something that need not be tried again: an error page is to go out."""
+    """Notes that what can't be saved need not be tried again, so that an error page can go out."""
     take(session)
     session._record = replace(session._record, due=False)
     if not isinstance(session._fingerprint, bytes):
@@ -634,14 +634,14 @@ def give_up(session: Session) -> None:
 
 
 def stay_changed(session: Session) -> None:
-    """Has it count as changed: it could not be saved, which its app is told of, and may be tried again."""
+    """Marks ``session`` as changed: it could not be saved, its app is told so, and may try again."""
     if session._exchange is _ENDED:
         session._exchange = _TOLD
     session.mark_modified()
 
 
 def take_over(session: Session, content: Mapping[str, Any], record: Record) -> None:
-    """Has it be what ``content`` is, and ``record`` what it was read from, but for what was changed."""
+    """Gives ``session`` this ``content``, and ``record`` as what it was read from; its own changes stay changes."""
     changed = session._is_changed()
     for key in session.keys() - content.keys():
         dict.__delitem__(session, key)
@@ -657,15 +657,15 @@ def take_over(session: Session, content: Mapping[str, Any], record: Record) -> N
 
 
 def forget_max_age(session: Session) -> None:
-    """Has no ``max_age`` of its own be wished for: no cookie can carry it any more."""
+    """Drops the wish for a ``max_age`` of its own: no cookie can carry it any more."""
     session._wishes = session._wishes.without_max_age()
 
 
 def set_free(session: Session) -> None:
-    """Has it belong to no connection, as one that was made by hand."""
+    """Takes ``session`` from its connection: it is then as one that was made by hand."""
     session._exchange = None
 
 
 def end(session: Session) -> None:
-    """From here on nobody saves it, which the next change says."""
+    """Notes that nobody saves ``session`` any more. The next change logs a warning."""
     session._exchange = _ENDED

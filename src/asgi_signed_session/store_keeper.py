@@ -197,7 +197,7 @@ class StoreKeeper(StoreReader):
         return needed and version.proof == version.id.proof  # or the browser has a newer one
 
     def _meet(self, there: bytes, attempt: Attempt, wishes: Wishes, record: Record) -> tuple[Record, Wishes]:
-        """Both as they are after another request has written ``there``. Raises ``SessionEndedError``."""
+        """``record`` and ``wishes`` after another request has written ``there``. Raises ``SessionEndedError``."""
         version = record.version
         if not there:
             return self._begin_anew(attempt, wishes, record, ENDED)
@@ -219,7 +219,7 @@ class StoreKeeper(StoreReader):
         return replace(record, metadata=now_there.metadata, issued_at=issued_at, version=version), wishes
 
     def _begin_anew(self, attempt: Attempt, wishes: Wishes, record: Record, why_ended: str) -> tuple[Record, Wishes]:
-        """What signs in has a session of its own, with what this request has put in and nothing of before."""
+        """If this request signs in, begins a session with what it has put in. Raises ``SessionEndedError``."""
         if wishes.renewed:
             anew = replace(record, version=None, metadata=NO_METADATA, without=record.payload or record.without)
             own = self._read(attempt.record.payload, anew.without)
@@ -246,7 +246,7 @@ class StoreKeeper(StoreReader):
         )
 
     async def drop(self, wishes: Wishes, record: Record, secure: bool) -> Kept:
-        """Deletes the record, and has the browser forget the id that led to it."""
+        """Deletes the record, and the cookie that led to it."""
         if record.rejected == "unavailable":
             raise SessionError(_UNAVAILABLE)
         if record.version is not None:

@@ -118,13 +118,13 @@ class StoreReader(BaseKeeper):
         return REJECTED[rejected]
 
     async def look(self, record: Record) -> bytes | None:
-        """What is in the store where a session is that isn't new."""
+        """What the store has under the session's key; ``None`` for a new session."""
         return None if record.version is None else await self.store.get(record.version.id.key)
 
     def compare(
         self, stored: bytes | None, content: Mapping[str, Any], record: Record, unanswered: Unanswered
     ) -> tuple[Mapping[str, Any], Record]:
-        """What a session with this ``content`` is by now, and from what; without content where it has ended."""
+        """The content and the record of a session as they are by now; a session that has ended has no content."""
         if stored is None:
             return NO_CONTENT, REJECTED["expired"]
         if stored in unanswered:
@@ -210,7 +210,7 @@ class StoreReader(BaseKeeper):
         return merge(self._read(record.payload, without), ours, self._read(record.version.payload, None))
 
     def _read(self, payload: bytes | None, without: bytes | None) -> dict[str, Any]:
-        """What is in a payload, ``without`` what has ended."""
+        """The content of ``payload``, without what it has from the payload ``without``, whose session has ended."""
         content = self.codec.read(payload, 0, outdated=False).content if payload else {}
         return content if without is None else find_added(self._read(without, None), content)
 
@@ -222,7 +222,7 @@ def _meet_failure(error: Exception) -> Record:
 
 
 def _choose(first: Rejection | None, rejection: Rejection) -> Rejection:
-    """Of several reasons the first counts, but for one that forbids to set a cookie."""
+    """The first of the reasons, unless there is one that forbids to set a cookie: that one counts before all."""
     return rejection if first is None or rejection == "superseded" else first
 
 

@@ -159,7 +159,7 @@ class StoredConnection(Connection):
         await self.pass_on(message)
 
     async def _save_at_the_start(self, start: Start, owed: Owed) -> Owed:
-        """Saves what a response's start owes the session; what that was, when its turn had come."""
+        """Saves what a response's start owes the session. Returns what it did owe when this task's turn had come."""
         if not self.turns.take_now():
             await self.turns.take()
             owed = self._find_owed(start)
@@ -232,7 +232,7 @@ class StoredConnection(Connection):
         return None
 
     def _take(self, owed: Owed | Literal["late"]) -> tuple[Record, Wishes]:
-        """What is to be saved anew, and the wishes for it."""
+        """What is to be saved, and the wishes for it."""
         session = self.session
         record, wishes = take(session)
         if record.version is None and session.store_key is not None:

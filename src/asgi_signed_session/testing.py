@@ -153,19 +153,19 @@ class _Visitor(NamedTuple):
         }
 
     def _make_request(self, name: str) -> Request:
-        """To where the cookie of that name goes, if there is one."""
+        """The domain and the path of the cookie of that name, if there is one."""
         paths = [cookie.path for cookie in self.find(name)]
         return Request(self.url + (paths[0] if paths else "/"))  # noqa: S310  # nothing is opened
 
     def _forget(self, name: str) -> list[Cookie]:
-        """Has the client have no cookie of that name; those that it had."""
+        """Takes the cookies of that name from the client, and returns them."""
         cookies = list(self.find(name))
         for cookie in cookies:
             self.jar.clear(cookie.domain, cookie.path, cookie.name)
         return cookies
 
     def keep(self, name: str, set_cookies: Iterable[str]) -> None:
-        """Has the client keep a cookie as it keeps the app's own, which will take its place."""
+        """Gives the client a cookie as the app would, so that the app's own takes its place later."""
         message = Message()
         for value in set_cookies:
             message["Set-Cookie"] = value

@@ -11,13 +11,13 @@ from functools import partial
 
 
 class Turns:
-    """Lets one task go on at a time. Where no other is at it, none waits, and nothing is made for it."""
+    """Lets one task go on at a time. If no other task has the turn, there is no wait and no object for one."""
 
     _is_taken = False
     _wakers: tuple[Callable[[], object], ...] = ()
 
     def take_now(self) -> bool:
-        """Takes the turn where nobody has it; whether it did."""
+        """Takes the turn if nobody has it. Returns whether it did."""
         if self._is_taken:
             return False
         self._is_taken = True
@@ -42,7 +42,7 @@ class Turns:
 
 
 def _make_event() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]]:
-    """What wakes, from whichever thread, and what waits for that."""
+    """Two functions: one that wakes, from any thread, and one that waits for it."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_run():
         event, token = trio.Event(), trio.lowlevel.current_trio_token()
@@ -57,5 +57,5 @@ def _make_event() -> tuple[Callable[[], object], Callable[[], Awaitable[object]]
 
 @types.coroutine
 def _give_way() -> Generator[None]:
-    """To whoever drives the coroutine by hand."""
+    """Yields to whoever drives the coroutine by hand."""
     yield

@@ -90,7 +90,7 @@ async def a_swap_against_an_outdated_record_is_refused(store: Store) -> None:
 
 
 async def a_swap_that_is_asked_twice_answers_the_record_itself(store: Store) -> None:
-    """So a driver may ask again where it has lost the answer."""
+    """So a driver may ask again if the answer was lost."""
     key = await _write(store, FIRST)
     _expect("the same first swap again", await store.swap(key, None, FIRST, ttl=60), FIRST)
     _expect("swap against what is there", await store.swap(key, FIRST, SECOND, ttl=60), None)
@@ -196,7 +196,7 @@ async def a_difference_in_any_of_the_first_32_bytes_is_seen(store: Store) -> Non
 
 
 async def a_record_is_absent_once_its_time_is_over(store: Store) -> None:
-    """In ``swap``, too, and when nothing has looked at it before."""
+    """The same holds in ``swap``, and for a record that nothing has looked at."""
     get_now: Callable[[str], bytes | None] = getattr(store, "get_now", lambda key: None)
     changed, renewed, looked_at = [await _write(store, FIRST, ttl=1) for _ in range(3)]
 
@@ -213,7 +213,7 @@ async def a_record_is_absent_once_its_time_is_over(store: Store) -> None:
 
 
 async def each_swap_gives_a_record_a_time_of_its_own(store: Store) -> None:
-    """Longer or shorter than before, or without an end."""
+    """The new life may be longer or shorter than the old one, or without an end."""
     times = ((1, 60), (1, None), (None, None), (None, 60), (1, YEAR), (60, 1), (None, 1))  # before and after
     keys = []
     for before, ttl in times:
@@ -229,7 +229,7 @@ async def each_swap_gives_a_record_a_time_of_its_own(store: Store) -> None:
 
 
 async def a_refused_swap_leaves_a_record_the_time_it_has(store: Store) -> None:
-    """It neither prolongs nor ends it."""
+    """A refused swap neither prolongs nor ends the record."""
     times = ((1, 60), (1, None), (60, 1), (None, 1))  # of the record, and of the swap that is refused
     keys = []
     for ttl, refused in times:
@@ -252,7 +252,7 @@ async def a_refused_swap_leaves_a_record_the_time_it_has(store: Store) -> None:
 
 
 async def of_first_swaps_at_once_exactly_one_holds(store: Store) -> None:
-    """The others answer its record."""
+    """The other calls return the record of the one that has won."""
     key = _make_key()
     records = [_make_record(bytes([number])) for number in range(AT_ONCE)]
 
@@ -266,7 +266,7 @@ async def of_first_swaps_at_once_exactly_one_holds(store: Store) -> None:
 
 
 async def nothing_is_lost_when_many_swap_at_once(store: Store) -> None:
-    """Each adds to what it has read, and to what is there instead where another was faster."""
+    """Each call adds to the record that it has read. If another call was faster, it adds to that one's record."""
     key = _make_key()
 
     await _run_at_once(partial(_add, store, key, bytes([number])) for number in range(AT_ONCE))
@@ -290,7 +290,7 @@ async def _add(store: Store, key: str, added: bytes) -> None:
 
 
 async def a_delete_beside_a_swap_leaves_nothing(store: Store) -> None:
-    """Whichever comes first: the deleted record doesn't come back."""
+    """Whichever comes first, the deleted record doesn't come back."""
     for is_swap_first in (True, False) * 10:
         key = await _write(store, FIRST)
         calls = (partial(store.swap, key, FIRST, SECOND, ttl=60), partial(store.delete, key))
@@ -301,7 +301,7 @@ async def a_delete_beside_a_swap_leaves_nothing(store: Store) -> None:
 
 
 async def a_cancelled_swap_has_happened_wholly_or_not_at_all(store: Store) -> None:
-    """And the calls after it get their own answers."""
+    """The calls after it get their own answers."""
     for turns in TURNS:
         are_over = [await _swap_cancelled(store, turns) for _ in range(3)]  # trio shuffles whose turn it is
         if all(are_over):

@@ -67,7 +67,7 @@ class MemoryStore:
             self._lists[session_key] = key
 
     def _renew(self, key: str | None) -> None:
-        """Has the record under ``key`` as if it were written now."""
+        """Keeps the record under ``key`` as if it were written now."""
         if key in self._records:
             self._records[key] = self._records.pop(key)
 
