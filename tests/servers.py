@@ -127,8 +127,14 @@ class Handshake(NamedTuple):
     message: Any
 
 
-def shake_hands(client: httpx.Client, path: str = "/ws", tls: ssl.SSLContext | None = None) -> Handshake:
-    """Open a websocket with the client's cookies, and keep those that its handshake sets."""
+def shake_hands(
+    client: httpx.Client, path: str = "/ws", tls: ssl.SSLContext | None = None, *, leaves: bool = False
+) -> Handshake:
+    """Open a websocket with the client's cookies, and keep those that its handshake sets.
+
+    The app is to close it, unless the client ``leaves``: where both close at one moment, all of hypercorn on trio ends
+    with a BusyResourceError.
+    """
     url = str(client.base_url.copy_with(scheme="ws" if tls is None else "wss", path=path))
     cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
     try:
@@ -139,9 +145,9 @@ def shake_hands(client: httpx.Client, path: str = "/ws", tls: ssl.SSLContext | N
                 websocket.response.headers.get_all("set-cookie"),
                 json.loads(websocket.recv(timeout=DEADLINE)),
             )
-            # The app closes it: where both do at one moment, all of hypercorn on trio ends with a BusyResourceError.
             with suppress(ConnectionClosed):
-                websocket.recv(timeout=DEADLINE)
+                while not leaves:
+                    websocket.recv(timeout=DEADLINE)
     except InvalidStatus as refusal:
         response = refusal.response
         handshake = Handshake(

@@ -542,7 +542,9 @@ def test_the_demos_open_websocket_sees_the_end_of_its_session(
 def test_a_visitor_may_leave_a_websocket_that_the_demo_keeps_open(open_device: OpenDevice) -> None:
     device = open_device()
 
-    assert [shake_hands(device).message for _ in range(2)] == [{"visits": 1, "handshakes": n} for n in (1, 2)]
+    assert [shake_hands(device, leaves=True).message for _ in range(2)] == [
+        {"visits": 1, "handshakes": n} for n in (1, 2)
+    ]
 
 
 def test_the_demo_says_which_stores_it_knows() -> None:
