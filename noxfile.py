@@ -120,9 +120,9 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """Every framework on a server, every server with an app; what the docs show of each; and what needs Django."""
+    """Every framework on a server, every server with an app, and proxies; what the docs show; what needs Django."""
     session.install("--editable", ".", *TEST, *SERVERS)
-    docs = tuple(f"tests/test_docs_{pages}.py" for pages in ("frameworks", "django", "recipes"))
+    docs = tuple(f"tests/test_docs_{pages}.py" for pages in ("frameworks", "django", "recipes", "proxy"))
     files = ("tests/test_servers.py", "tests/test_against_flask_and_django.py", *docs)
     session.run("python", "-m", "pytest", "--forbid-skips", *files, *session.posargs)
     shown = "frameworks or (recipes and not databases and not device-bound)"

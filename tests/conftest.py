@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import sys
 from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -78,6 +80,24 @@ def clock() -> Generator[time_machine.Traveller]:
     """Stops the clock at ``NOW``, so that whole cookies can be compared; ``clock.shift(60)`` moves it."""
     with time_machine.travel(NOW, tick=False) as traveller:
         yield traveller
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1, its key, and what trusts it."""
+    if find_spec("trustme") is None:
+        pytest.skip("trustme is not installed")
+    import trustme
+
+    authority = trustme.CA()
+    folder = tmp_path_factory.mktemp("tls")
+    path, key = folder / "certificate.pem", folder / "key.pem"
+    issued = authority.issue_cert("127.0.0.1")
+    issued.cert_chain_pems[0].write_to_path(str(path))
+    issued.private_key_pem.write_to_path(str(key))
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    return path, key, trust
 
 
 @pytest.fixture

@@ -87,10 +87,10 @@ class Server:
 
 
 @contextmanager
-def running(*arguments: str, listens: str = r"(https?://127\.0\.0\.1:\d+)", **environment: str) -> Generator[Server]:
-    """Run a Python program, from when it has said where it listens, which the first group of ``listens`` finds."""
+def started(*command: str, **environment: str) -> Generator[Server]:
+    """Run a program, and stop it in the end."""
     with subprocess.Popen(
-        [sys.executable, *arguments],
+        command,
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.PIPE,
@@ -99,12 +99,19 @@ def running(*arguments: str, listens: str = r"(https?://127\.0\.0\.1:\d+)", **en
     ) as process:
         server = Server(process)
         try:
-            found = server.wait_for(listens)
-            server.url = found if found.startswith("http") else f"http://{found}"
-            server.wait_until_it_accepts()
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def running(*arguments: str, listens: str = r"(https?://127\.0\.0\.1:\d+)", **environment: str) -> Generator[Server]:
+    """Run a Python program, from when it has said where it listens, which the first group of ``listens`` finds."""
+    with started(sys.executable, *arguments, **environment) as server:
+        found = server.wait_for(listens)
+        server.url = found if found.startswith("http") else f"http://{found}"
+        server.wait_until_it_accepts()
+        yield server
 
 
 def browse(server: Server, cookie: str | None = None) -> httpx.Client:
@@ -128,7 +135,12 @@ class Handshake(NamedTuple):
 
 
 def shake_hands(
-    client: httpx.Client, path: str = "/ws", tls: ssl.SSLContext | None = None, *, leaves: bool = False
+    client: httpx.Client,
+    path: str = "/ws",
+    tls: ssl.SSLContext | None = None,
+    *,
+    leaves: bool = False,
+    origin: Any = None,
 ) -> Handshake:
     """Open a websocket with the client's cookies, and keep those that its handshake sets.
 
@@ -138,7 +150,9 @@ def shake_hands(
     url = str(client.base_url.copy_with(scheme="ws" if tls is None else "wss", path=path))
     cookies = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
     try:
-        with connect(url, additional_headers=cookies, open_timeout=DEADLINE, proxy=None, ssl=tls) as websocket:
+        with connect(
+            url, additional_headers=cookies, open_timeout=DEADLINE, proxy=None, ssl=tls, origin=origin
+        ) as websocket:
             assert websocket.response is not None
             handshake = Handshake(
                 websocket.response.status_code,

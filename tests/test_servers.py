@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ssl
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
@@ -113,24 +112,6 @@ class Cell(NamedTuple):
     def browse(self, **options: Any) -> httpx.Client:
         verify = True if self.tls is None else self.tls
         return httpx.Client(base_url=self.server.url, timeout=DEADLINE, trust_env=False, verify=verify, **options)
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, ssl.SSLContext]:
-    """A certificate for 127.0.0.1, its key, and what trusts it."""
-    if find_spec("trustme") is None:
-        pytest.skip("trustme is not installed")
-    import trustme
-
-    authority = trustme.CA()
-    folder = tmp_path_factory.mktemp("tls")
-    path, key = folder / "certificate.pem", folder / "key.pem"
-    issued = authority.issue_cert("127.0.0.1")
-    issued.cert_chain_pems[0].write_to_path(str(path))
-    issued.private_key_pem.write_to_path(str(key))
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
-    return path, key, trust
 
 
 def start(request: pytest.FixtureRequest, name: str, app: str) -> Generator[Cell]:
