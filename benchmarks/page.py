@@ -34,7 +34,7 @@ PEERS = [subject.name for subject in SUBJECTS if subject not in (NONE, OURS, LIM
 CONCLUSIVE = 0.97  # a ratio above it is called a draw, not a gain
 DRAWN = ("untouched, cookie", "read, cookie", "write, cookie", "nested, read", "20 cookies, read")
 SHOWN = (OURS.name, *PEERS)
-LATER = 'Not measured yet. `make bench ARGS="--json --only {}"` measures it.'
+LATER = "Not measured yet. `make bench ARGS='--json --only {}'` measures it."
 WHERE = {REDIS: "in Redis", MEMORY: "in memory"}
 
 Results = dict[str, Any]  # of one run
@@ -147,7 +147,7 @@ def answers_part(runs: Runs) -> str:
     ]
     all_right = ", ".join(f"`{name}`" for name, _ in scenarios if f"`{name}`" not in [row[0] for row in rows])
     table = markdown_table(["case", *SHOWN], rows).replace("--:", "---")
-    return f"{table}\n\nEverybody answers these rightly: {all_right}."
+    return f"{table}\n\nAll of them give the right answer to these: {all_right}."
 
 
 def answer(figures: Any) -> str:
@@ -269,14 +269,18 @@ def control_row(name: str, figures: Results) -> list[str]:
 
 
 def growth_part(runs: Runs) -> str:
-    growth = runs["cpython-3.11"]["growth"]
-    found = {axis.unit: steps_not_faster(growth[axis.name]) for axis in AXES}
-    shown = "; ".join(f"{', '.join(map(str, steps))} {unit}" for unit, steps in found.items() if steps)
+    shown = "; ".join(growth_not_faster(runs["cpython-3.11"]))
     return (
         f"![Three lines, ours, Starlette and limit, that rise with the size of a session, with the cookies beside it "
         f"and with the keys that are tried]({FIGURES}/growth.svg)\n\n"
         f"Ours is not faster than Starlette here: {shown or 'nowhere'}."
     )
+
+
+def growth_not_faster(results: Results) -> list[str]:
+    """For each axis with such steps: these, and what they count."""
+    found = {axis.unit: steps_not_faster(results["growth"][axis.name]) for axis in AXES}
+    return [f"{', '.join(map(str, steps))} {unit}" for unit, steps in found.items() if steps]
 
 
 def steps_not_faster(steps: dict[str, Any]) -> list[int]:
@@ -354,6 +358,9 @@ def not_faster_part(runs: Runs) -> str:
         for peer in PEERS
         if is_not_faster(entry["figures"], peer)
     ]
+    found += [
+        f"- As the session grows, against {STARLETTE.name}: {each}." for each in growth_not_faster(runs["cpython-3.11"])
+    ]
     scenarios = runs["cpython-3.11"]["stores"].get("scenarios", {})
     for place, where in WHERE.items():
         for peer in [each for each, its_place in COLUMNS if its_place == place and each != OURS.name]:
@@ -380,7 +387,7 @@ def served_part(runs: Runs) -> str:
         for path, subjects in measured.items()
         for name, figures in subjects.items()
     ]
-    return markdown_table(["path", "sessions", "requests a second, of those without", "slowest in 100"], rows)
+    return markdown_table(["path", "sessions", "requests a second, compared with no sessions", "slowest in 100"], rows)
 
 
 def conditions_part(runs: Runs) -> str:

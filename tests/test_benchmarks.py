@@ -303,6 +303,15 @@ def test_where_ours_is_not_faster_in_the_figure_is_said() -> None:
     assert said in page.growth_part(runs).splitlines()
 
 
+def test_every_step_of_the_figure_where_ours_is_not_faster_is_among_what_is_not_faster() -> None:
+    steps = {"1": {"ours": overhead(2_100, 1.05), "Starlette": overhead(2_000, 1)}}
+    growth = {"size": {}, "cookies": steps, "fallbacks": {}}
+    runs = {**dict.fromkeys(REQUIRED, results()), "cpython-3.11": {**results(), "growth": growth}}
+
+    said = "- As the session grows, against Starlette: 1 cookies in the request."
+    assert said in page.not_faster_part(runs).splitlines()
+
+
 def test_a_page_that_lacks_a_part_is_a_problem(written: Path) -> None:
     (written / "benchmarks.md").write_text("no parts", encoding="utf-8")
 
@@ -321,14 +330,14 @@ def test_a_wrong_answer_has_no_time_but_a_row_of_its_own() -> None:
 
     assert "| nested | 1.0 ± 0.1 | - | **0.50** ± 0.01 | - | - | - | - |" in page.scenarios_part(runs).splitlines()
     assert "| `nested` | right | loses the change | - | - | - |" in page.answers_part(runs).splitlines()
-    assert page.answers_part(runs).endswith("Everybody answers these rightly: `read, cookie`.")
+    assert page.answers_part(runs).endswith("All of them give the right answer to these: `read, cookie`.")
 
 
 def test_what_was_not_measured_is_said() -> None:
     runs = dict.fromkeys(REQUIRED, results())
 
-    assert page.whole_part(runs) == 'Not measured yet. `make bench ARGS="--json --only whole"` measures it.'
-    assert page.alone_part(runs) == 'Not measured yet. `make bench ARGS="--json --only alone"` measures it.'
+    assert page.whole_part(runs) == "Not measured yet. `make bench ARGS='--json --only whole'` measures it."
+    assert page.alone_part(runs) == "Not measured yet. `make bench ARGS='--json --only alone'` measures it."
 
 
 def test_the_words_of_a_figure_say_what_its_bars_show() -> None:
