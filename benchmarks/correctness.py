@@ -17,7 +17,7 @@ from benchmarks import unshown
 from benchmarks.asgi import Message, Receive, Scope, Send, receive
 from benchmarks.results import today
 from benchmarks.scenarios import KEY, Payload, open_session, respond, scope_for
-from benchmarks.stored import MEMORY, REDIS, STORED, opened
+from benchmarks.stored import MEMORY, REDIS, SQLITE, STORED, opened
 from benchmarks.subjects import LITESTAR, OURS, STARLETTE, Subject
 from tests.daemons import has_redis, redis
 
@@ -193,11 +193,11 @@ def measure_correctness(
 
 @contextmanager
 def columns() -> Generator[dict[str, Subject]]:
-    """The subjects in Redis, where there is one, in memory and, of ours and Starlette's, in a cookie."""
+    """The subjects in Redis, where there is one, in memory, in SQLite and, of ours and Starlette's, in a cookie."""
     with ExitStack() as stack:
-        urls = {MEMORY: ""}
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        urls = {MEMORY: "", SQLITE: str(folder / "sessions.db")}
         if has_redis():
-            folder = Path(stack.enter_context(TemporaryDirectory()))
             urls = {REDIS: stack.enter_context(redis(folder, durable=False)).url, **urls}
             if unshown.has_valkey():
                 urls[unshown.VALKEY] = stack.enter_context(unshown.valkey(folder))

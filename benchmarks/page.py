@@ -4,7 +4,7 @@ Each generated part of docs/reference/benchmarks.md stands between ``<!-- NAME:s
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from benchmarks.results import (
     stored_cell,
     wrong,
 )
-from benchmarks.stored import COLUMNS, MEMORY, REDIS
+from benchmarks.stored import COLUMNS, MEMORY, REDIS, SQLITE
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, SUBJECTS
 from benchmarks.unshown import is_shown
 
@@ -39,6 +39,7 @@ WHERE = {REDIS: "in Redis", MEMORY: "in memory"}
 
 Results = dict[str, Any]  # of one run
 Runs = dict[str, Results]
+Parts = Mapping[str, Callable[[Runs], str]]  # of a page, by name
 
 
 def update(page: Path = PAGE, folder: Path = FOLDER) -> None:
@@ -65,12 +66,13 @@ def problems(page: Path = PAGE, folder: Path = FOLDER) -> list[str]:
     return found + [f"{path.name} is older than the results" for path, is_drawn in drawn.items() if not is_drawn]
 
 
-def with_parts(text: str, runs: Runs) -> str:
+def with_parts(text: str, runs: Runs, parts: Parts | None = None) -> str:
     """The page, each part made anew. Raises ``LookupError`` unless it has each part once."""
+    parts = PARTS if parts is None else parts
     there = BLOCK.findall(text)
-    if sorted(there) != sorted(PARTS):
-        raise LookupError(f"the page has the parts {', '.join(there)}; it must have {', '.join(PARTS)}")
-    return BLOCK.sub(lambda block: f"<!-- {block[1]}:start -->\n{PARTS[block[1]](runs)}\n<!-- {block[1]}:end -->", text)
+    if sorted(there) != sorted(parts):
+        raise LookupError(f"the page has the parts {', '.join(there)}; it must have {', '.join(parts)}")
+    return BLOCK.sub(lambda block: f"<!-- {block[1]}:start -->\n{parts[block[1]](runs)}\n<!-- {block[1]}:end -->", text)
 
 
 def figures_of(results: Results) -> dict[str, Bars]:
@@ -171,7 +173,7 @@ def loss_bars(results: Results) -> Bars:
     cases = results["correctness"]["cases"]
     columns = [each for each in columns_of(results["correctness"]) if is_shown(each)]
     drawn = (
-        [each for each in columns if not each.endswith(f", {MEMORY}")]
+        [each for each in columns if not each.endswith((f", {MEMORY}", f", {SQLITE}"))]
         if f"{OURS.name}, {REDIS}" in columns
         else columns
     )
@@ -400,7 +402,7 @@ def python(results: Results) -> str:
     return str(results["environment"]["python"])
 
 
-PARTS: dict[str, Callable[[Runs], str]] = {
+PARTS: Parts = {
     "whole": whole_part,
     "answers": answers_part,
     "losses": losses_part,
