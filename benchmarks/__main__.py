@@ -2,14 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks import figure, page, readme, report, results
+from benchmarks import figure, howtos, page, readme, report, results
 from benchmarks.alone import PROCESSES, measure_alone
 from benchmarks.alone import QUICK as QUICK_PROCESSES
 from benchmarks.correctness import measure_correctness
@@ -19,12 +19,16 @@ from benchmarks.growth import measure_growth
 from benchmarks.harness import QUICK, Plan, measure
 from benchmarks.memory import measure_memory
 from benchmarks.million import measure_million
+from benchmarks.origins import measure_origins
 from benchmarks.parts import ON_REQUEST, PARTS, wants
 from benchmarks.scenarios import SCENARIOS, Scenario
+from benchmarks.serializers import QUICK as QUICK_ROUNDS
+from benchmarks.serializers import ROUNDS, measure_serializers
 from benchmarks.stores import QUICK as QUICK_VISITS
 from benchmarks.stores import Visits, measure_stores
 from benchmarks.subjects import SUBJECTS, Subject, with_orjson
 from benchmarks.whole import measure_whole
+from benchmarks.window import measure_window
 
 COMMITTED = Path()  # stands for --json without a file
 
@@ -37,8 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.update_readme:
         readme.update()
         page.update()
+        howtos.update()
     if options.check_readme or options.update_readme:
-        return complain([*readme.problems(), *page.problems()])
+        return complain([*readme.problems(), *page.problems(), *howtos.problems()])
     if options.check_targets:
         return complain(missed_targets())
     return run(options)
@@ -85,29 +90,24 @@ def run(options: argparse.Namespace) -> int:
 
 
 def measure_parts(options: argparse.Namespace) -> dict[str, Any]:
-    parts: dict[str, Any] = {}
-    if wants("whole", options.only):
-        parts["whole"] = measure_whole(QUICK if options.quick else Plan(), progress)
-    if scenarios := chosen(options.only):
-        parts["scenarios"] = measure_scenarios(
-            scenarios, subjects(options.serializer), QUICK if options.quick else Plan()
-        )
-    if wants("alone", options.only):
-        available = [subject for subject in SUBJECTS if subject.is_available]
-        parts["alone"] = measure_alone(available, QUICK_PROCESSES if options.quick else PROCESSES, progress)
-    if wants("growth", options.only):
-        parts["growth"] = measure_growth(QUICK if options.quick else Plan(rounds=25), progress)
-    if wants("memory", options.only):
-        parts["memory"] = measure_memory(progress, 1_000 if options.quick else 10_000)
-    if wants("stores", options.only):
-        parts["stores"] = measure_stores(QUICK_VISITS if options.quick else Visits(), progress)
-    if wants("correctness", options.only):
-        parts["correctness"] = measure_correctness(progress)
-    if wants("million", options.only):
-        parts["million"] = measure_million(progress)
-    if wants("end-to-end", options.only):
-        parts["end_to_end"] = measure_end_to_end(QUICK_LOAD if options.quick else Load(), progress)
-    return parts
+    scenarios, quick = chosen(options.only), options.quick
+    plan = QUICK if quick else Plan()
+    parts: dict[str, Callable[[], Any]] = {
+        "whole": lambda: measure_whole(plan, progress),
+        "scenarios": lambda: measure_scenarios(scenarios, subjects(options.serializer), plan),
+        "alone": lambda: measure_alone(subjects("json"), QUICK_PROCESSES if quick else PROCESSES, progress),
+        "growth": lambda: measure_growth(QUICK if quick else Plan(rounds=25), progress),
+        "memory": lambda: measure_memory(progress, 1_000 if quick else 10_000),
+        "stores": lambda: measure_stores(QUICK_VISITS if quick else Visits(), progress),
+        "correctness": lambda: measure_correctness(progress),
+        "million": lambda: measure_million(progress),
+        "window": lambda: measure_window(progress),
+        "serializers": lambda: measure_serializers(progress, QUICK_ROUNDS if quick else ROUNDS),
+        "origins": lambda: measure_origins(plan, progress),
+        "end-to-end": lambda: measure_end_to_end(QUICK_LOAD if quick else Load(), progress),
+    }
+    wanted = [part for part in parts if (scenarios if part == "scenarios" else wants(part, options.only))]
+    return {part.replace("-", "_"): parts[part]() for part in wanted}
 
 
 def chosen(only: list[str]) -> list[Scenario]:

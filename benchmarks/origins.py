@@ -1,59 +1,41 @@
-"""What ``trusted_origins`` costs, in time: ``python -m benchmarks.origins`` prints a table."""
+"""What ``trusted_origins`` costs, in time."""
 
-import time
-from statistics import median
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, cast
 
-from asgi_signed_session import SessionMiddleware, SessionSigner
-from benchmarks.asgi import App, Scope, call, make_scope
-from benchmarks.scenarios import KEY, make_app, read, visitor, write
-from benchmarks.subjects import NONE
-
-ROUNDS = 300
-BATCH = 50  # requests of one app in one round
+from asgi_signed_session import SessionMiddleware
+from benchmarks.asgi import App, Scope
+from benchmarks.harness import Plan, measure
+from benchmarks.results import today
+from benchmarks.scenarios import Scenario, read, visitor, write
+from benchmarks.subjects import NONE, OURS, Subject
 
 # As Chromium sends it with a form of the app's own page.
 OWN_FORM = [(b"origin", b"https://shop.example"), (b"sec-fetch-site", b"same-origin"), (b"sec-fetch-mode", b"navigate")]
-WORKS: dict[str, Any] = {"leaves the session alone": None, "reads it": read, "changes it": write}
-OPTIONS: dict[str, dict[str, Any]] = {"without": {}, "with": {"trusted_origins": ()}}
 
 
-def make_request(cookie: str) -> Scope:
-    scope = make_scope("http", {"session": cookie})
-    return {**scope, "method": "POST", "headers": [*scope["headers"], *OWN_FORM]}
+class Form(Scenario):
+    """A form that a page of the app sends."""
+
+    def scopes(self, subject: Subject, count: int) -> list[Scope]:
+        scopes = super().scopes(subject, count)
+        return [{**scope, "method": "POST", "headers": [*scope["headers"], *OWN_FORM]} for scope in scopes]
 
 
-def cookie_of(number: int) -> str:
-    """What a visitor's browser has, who has signed in."""
-    return SessionSigner(KEY).dumps(visitor(number))
+def checking(app: App, key: str, fallbacks: Sequence[str]) -> App:
+    return cast("App", SessionMiddleware(cast("Any", app), key, fallbacks=fallbacks, trusted_origins=()))
 
 
-def measure(work: Any) -> dict[str, float]:
-    """The microseconds over the bare app; rounds are interleaved, and the median counts."""
-    app = make_app(work, NONE)
-    apps: dict[str, App] = {"bare": make_app(None, NONE)}
-    apps |= {name: SessionMiddleware(app, KEY, **options) for name, options in OPTIONS.items()}
-    request = make_request(cookie_of(1))
-    times: dict[str, list[float]] = {name: [] for name in apps}
-    for _ in range(ROUNDS):
-        for name, subject in apps.items():
-            scopes = [{**request, "state": {}} for _ in range(BATCH)]
-            start = time.thread_time_ns()
-            for scope in scopes:
-                call(subject, scope)
-            times[name].append((time.thread_time_ns() - start) / BATCH / 1000)
-    found = {name: median(taken) for name, taken in times.items()}
-    return {name: found[name] - found["bare"] for name in OPTIONS}
+FORMS = (
+    Form("leaves the session alone", "", payload=visitor),
+    Form("reads it", "", read, visitor),
+    Form("changes it", "", write, visitor),
+)
+WITHOUT, WITH = replace(OURS, name="without"), Subject("with", checking)
 
 
-def make_table() -> str:
-    """A row for each thing that an app does, in microseconds for a form of the app's own page."""
-    lines = ["| a request that | without, µs | with, µs |", "|---|--:|--:|"]
-    for words, work in WORKS.items():
-        measured = measure(work)
-        lines.append(f"| {words} | " + " | ".join(f"{measured[name]:.1f}" for name in OPTIONS) + " |")
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(make_table())
+def measure_origins(plan: Plan, track: Callable[[Iterable[Any], str], Iterable[Any]]) -> dict[str, Any]:
+    """By what the app does, the time over the bare app's, without the option and with it."""
+    forms = {form.name: measure(form, (NONE, WITHOUT, WITH), plan) for form in track(FORMS, "origins")}
+    return {"date": today(), "forms": forms}

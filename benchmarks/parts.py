@@ -1,7 +1,10 @@
 """The parts of the benchmark, and which of them a run measures."""
 
-PARTS = ("whole", "scenarios", "alone", "growth", "memory", "stores", "correctness", "end-to-end")
-ON_REQUEST = ("million",)  # of minutes, and not part of a whole run
+PARTS = (
+    *("whole", "scenarios", "alone", "growth", "memory", "stores", "correctness"),
+    *("serializers", "origins", "end-to-end"),
+)
+ON_REQUEST = ("million", "window")  # of minutes, and not part of a whole run
 
 
 def wants(part: str, only: list[str]) -> bool:

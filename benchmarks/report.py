@@ -8,10 +8,23 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmarks.growth import AXES
-from benchmarks.results import cell, columns_of, commands, lines_of_bytes, ratio_of, scenarios_of, stored_cell, wrong
+from benchmarks.origins import WITH, WITHOUT
+from benchmarks.results import (
+    cell,
+    columns_of,
+    commands,
+    lines_of_bytes,
+    lost,
+    ratio_of,
+    scenarios_of,
+    stored_cell,
+    wrong,
+)
+from benchmarks.serializers import SERIALIZERS
 from benchmarks.stored import COLUMNS
 from benchmarks.subjects import NONE, SUBJECTS
 from benchmarks.unshown import is_shown
+from benchmarks.window import PROCESSES
 
 NAMES = [subject.name for subject in SUBJECTS if subject is not NONE]
 HEADINGS = [name.replace("sessions", "\nsessions") for name in NAMES]
@@ -30,6 +43,9 @@ def show(results: dict[str, Any], console: Console) -> None:
         "stores": stores_table,
         "correctness": correctness_table,
         "million": million_table,
+        "serializers": serializers_table,
+        "origins": origins_table,
+        "window": window_table,
         "end_to_end": end_to_end_table,
     }
     for part, make_table in others.items():
@@ -146,6 +162,36 @@ def million_table(results: dict[str, Any]) -> Table:
             for call in ("read_us", "write_us")
         ]
         table.add_row(count, *calls, str(figures["file_mb"]))
+    return table
+
+
+def serializers_table(results: dict[str, Any]) -> Table:
+    sessions = results["serializers"]["sessions"]
+    table = new_table("A write and a read of a session: bytes of the cookie, µs", "serializer", *sessions)
+    for name in SERIALIZERS:
+        figures = [sessions[session].get(name) for session in sessions]
+        table.add_row(
+            name, *[f"{each['bytes']}\n{cell({'overhead_ns': each['time_ns']})}" if each else "-" for each in figures]
+        )
+    return table
+
+
+def origins_table(results: dict[str, Any]) -> Table:
+    table = new_table("A form of the app's own page: CPU time over the bare app, µs", "trusted_origins")
+    for name in (WITHOUT.name, WITH.name):
+        table.add_column(name, justify="right")
+    for name, figures in results["origins"]["forms"].items():
+        table.add_row(name, *[cell(figures[each]) for each in (WITHOUT.name, WITH.name)])
+    return table
+
+
+def window_table(results: dict[str, Any]) -> Table:
+    window = results["window"]
+    table = new_table(f"Processes that write one session without pause: lost changes, {window['rounds']} runs", "place")
+    for count in PROCESSES:
+        table.add_column(f"{count} processes", justify="right")
+    for place, counts in window["places"].items():
+        table.add_row(place, *[lost(counts.get(str(count))) for count in PROCESSES])
     return table
 
 

@@ -126,6 +126,14 @@ def wrong(figures: Any) -> str:
     return f"{figures['wrong']} of {figures['of']}" if isinstance(figures, dict) else str(figures or "-")
 
 
+def lost(figures: Any) -> str:
+    """How many changes were lost: the median and, where they were kept, the least and the most of all runs."""
+    if figures is None:
+        return "-"
+    spread = f" ({figures['least']} to {figures['most']})" if "least" in figures else ""
+    return f"{figures['lost']:g} of {figures['of']}{spread}"
+
+
 def columns_of(correctness: dict[str, Any]) -> list[str]:
     return list(next(iter(correctness["cases"].values())))
 

@@ -1,20 +1,21 @@
-"""What the serializers cost, in bytes of a cookie and in time: ``python -m benchmarks.serializers`` prints a table."""
+"""What the serializers cost, in bytes of a cookie and in time."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from decimal import Decimal
-from statistics import median
 from typing import Any
 from uuid import UUID
 
 from asgi_signed_session import SessionSigner
 from asgi_signed_session.payload import Codec, Serializer
 from asgi_signed_session.serializers import Compressed, Encrypted, Tagged
+from benchmarks.harness import quiet_memory, summary
+from benchmarks.results import today
 
 KEY = "a key of more than sixteen bytes"
-ROUNDS = 200
+ROUNDS, QUICK = 200, 20
 BATCH = 20  # writes and reads of one serializer in one round
 
 SIGNED_IN = {"user_id": 42, "csrf_token": "9f86d081884c7d659a2feaa0c55ad015"}
@@ -51,34 +52,29 @@ def size_of(serializer: str, session: str) -> int:
     return len(SessionSigner(KEY, serializer=SERIALIZERS[serializer]()).dumps(SESSIONS[session]))
 
 
-def measure(session: str) -> dict[str, float]:
-    """The microseconds of a write and a read, for each serializer; rounds are interleaved, and the median counts."""
+def measure_serializers(track: Callable[[Iterable[Any], str], Iterable[Any]], rounds: int = ROUNDS) -> dict[str, Any]:
+    """By session and serializer the bytes of the cookie's value, and the time of a write and a read of the payload."""
+    return {
+        "date": today(),
+        "sessions": {session: measure_session(session, rounds) for session in track(SESSIONS, "serializers")},
+    }
+
+
+def measure_session(session: str, rounds: int) -> dict[str, Any]:
     content = SESSIONS[session]
     codecs = {name: Codec(make()) for name, make in SERIALIZERS.items() if takes(name, session)}
     for name, codec in codecs.items():
         assert codec.read(codec.write(content), 0, outdated=False).content == content, name
     times: dict[str, list[float]] = {name: [] for name in codecs}
-    for _ in range(ROUNDS):
-        for name, codec in codecs.items():
-            start = time.thread_time_ns()
-            for _ in range(BATCH):
-                codec.read(codec.write(content), 0, outdated=False)
-            times[name].append((time.thread_time_ns() - start) / BATCH / 1000)
-    return {name: median(taken) for name, taken in times.items()}
+    with quiet_memory():
+        for _ in range(rounds):
+            for name, codec in codecs.items():
+                times[name].append(time_codec(codec, content))
+    return {name: {"bytes": size_of(name, session), "time_ns": summary(taken)} for name, taken in times.items()}
 
 
-def make_table() -> str:
-    """A row for each serializer: for each session the bytes of its cookie, and the microseconds."""
-    measured = {session: measure(session) for session in SESSIONS}
-    lines = ["| |" + "".join(f" {session}: bytes | µs |" for session in SESSIONS), "|---" + "|--:" * 6 + "|"]
-    for name in SERIALIZERS:
-        cells = [
-            f" {size_of(name, session)} | {measured[session][name]:.0f} |" if takes(name, session) else " | |"
-            for session in SESSIONS
-        ]
-        lines.append(f"| `{name}` |" + "".join(cells))
-    return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    print(make_table())
+def time_codec(codec: Codec, content: dict[str, Any]) -> float:
+    start = time.thread_time_ns()
+    for _ in range(BATCH):
+        codec.read(codec.write(content), 0, outdated=False)
+    return (time.thread_time_ns() - start) / BATCH

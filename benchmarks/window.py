@@ -1,14 +1,14 @@
 """How many changes are lost through ``KeyValueStore``, which has no compare-and-set, between processes.
 
-``python -m benchmarks.window`` takes minutes. Each process saves its changes, one after another and each under a key of
-its own, in one session that all of them share; whatever isn't in it at the end was lost. ``SQLiteStore``, which has a
-compare-and-set, stands beside it.
+Each process saves its changes, one after another and each under a key of its own, in one session that all of them
+share; whatever isn't in it at the end was lost. ``SQLiteStore``, which has a compare-and-set, stands beside it. This
+takes minutes, so it is run only when asked for.
 """
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any, cast
 from asgi_signed_session import SessionMiddleware
 from asgi_signed_session.stores import KeyValueStore, Store
 from benchmarks.asgi import Message, Receive, Scope, Send, receive
+from benchmarks.results import today
 from benchmarks.scenarios import KEY
 from benchmarks.stored import ours_in_sqlite
 from tests.daemons import has_redis, redis, start_together
@@ -123,19 +124,22 @@ def places() -> Generator[dict[str, str]]:
             yield {**found, REDIS: server.url}
 
 
-def main() -> None:
+def measure_window(
+    track: Callable[[Iterable[Any], str], Iterable[Any]], rounds: int = ROUNDS, changes: int = CHANGES
+) -> dict[str, Any]:
+    """By place and number of processes, how many changes were lost: median, least and most of the rounds."""
     with places() as urls:
-        for place, url in urls.items():
-            for count in PROCESSES:
-                lost = sorted(count_lost(place, url, count) for _ in range(ROUNDS))
-                print(
-                    f"{place}: {count} processes that wrote one session without pause lost"
-                    f" {median(lost):g} of {count * CHANGES} changes (median of {ROUNDS}; {lost[0]} to {lost[-1]})"
-                )
+        measured = {
+            place: {str(count): count_rounds(place, url, count, rounds, changes) for count in PROCESSES}
+            for place, url in track(urls.items(), "window")
+        }
+    return {"date": today(), "rounds": rounds, "places": measured}
+
+
+def count_rounds(place: str, url: str, count: int, rounds: int, changes: int) -> dict[str, float]:
+    lost = [count_lost(place, url, count, changes) for _ in range(rounds)]
+    return {"lost": median(lost), "least": min(lost), "most": max(lost), "of": count * changes}
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        asyncio.run(write(*sys.argv[1:]))
-    else:
-        main()
+    asyncio.run(write(*sys.argv[1:]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import page, readme
+from benchmarks import howtos, page, readme
 from benchmarks.alone import CHOSEN as CHOSEN_ALONE
 from benchmarks.alone import QUICK as QUICK_PROCESSES
 from benchmarks.alone import measure_alone
@@ -16,14 +16,16 @@ from benchmarks.bars import Bars, describe
 from benchmarks.correctness import CASES, Browser, measure_correctness
 from benchmarks.harness import Plan
 from benchmarks.million import measure_million
+from benchmarks.origins import FORMS, WITH, WITHOUT, checking, measure_origins
 from benchmarks.parts import ON_REQUEST, PARTS, wants
 from benchmarks.results import REQUIRED, load_committed, missed_targets, ratio_of, save, save_parts, scenarios_of
 from benchmarks.scenarios import SCENARIOS, Scenario, fresh, judge, read, visitor
+from benchmarks.serializers import SESSIONS, measure_serializers
 from benchmarks.stores import AT_ONCE, CHOSEN, CHOSEN_AT_ONCE, Visits, measure_stores
 from benchmarks.subjects import LIMIT, NONE, OURS, STARLETTE, Subject
 from benchmarks.unshown import NAMES
 from benchmarks.whole import ENDPOINTS, Endpoint, measure_whole
-from benchmarks.window import DISK, SQLITE, count_lost
+from benchmarks.window import DISK, PROCESSES, SQLITE, count_lost, measure_window
 
 from .daemons import has_redis
 
@@ -346,6 +348,135 @@ def test_the_words_of_a_figure_say_what_its_bars_show() -> None:
     assert describe(bars, bars.names) == "Bars, µs. the endpoint reads: ours 57, Starlette 64."
 
 
+# The how-tos
+
+
+def with_all() -> dict[str, Any]:
+    """Results in which each part of the how-tos was measured."""
+    sizes = {"json": {"bytes": 135, "time_ns": spread(2_100, 100)}, "Tagged()": {"bytes": 140, "time_ns": spread(9, 1)}}
+    return {
+        **results(),
+        "serializers": {"date": "2026-11-24", "sessions": {"signed in": sizes, "five types": {}}},
+        "origins": {"date": "2026-11-25", "forms": {"reads it": {"without": stored(1_000), "with": stored(2_000)}}},
+        "window": {
+            "date": "2026-11-26",
+            "rounds": 3,
+            "places": {
+                SQLITE: {"2": {"lost": 0, "of": 400, "least": 0, "most": 0}},
+                DISK: {"2": {"lost": 7.5, "of": 400}, "4": {"lost": 9, "of": 800, "least": 8, "most": 12}},
+            },
+        },
+    }
+
+
+@pytest.fixture
+def how_tos(tmp_path: Path) -> Path:
+    """The pages with every part but no figures in it, beside committed results."""
+    for name in REQUIRED:
+        save(with_all(), tmp_path / f"{name}.json")
+    for name, parts in howtos.PAGES.items():
+        text = "".join(f"<!-- {part}:start -->\n<!-- {part}:end -->\n" for part in parts)
+        (tmp_path / name).write_text(f"---\nfront: matter\n---\nbefore\n{text}after\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_how_tos_are_right_once_they_are_written_and_older_once_the_results_are_others(how_tos: Path) -> None:
+    stale = howtos.problems(how_tos, how_tos)
+
+    howtos.update(how_tos, how_tos)
+
+    assert stale == [f"{name} is older than the results" for name in howtos.PAGES]
+    assert howtos.problems(how_tos, how_tos) == []
+    for name in howtos.PAGES:
+        text = (how_tos / name).read_text(encoding="utf-8")
+        assert text.startswith("---\nfront: matter\n---\nbefore\n")
+        assert text.endswith("after\n")
+    later = {**with_all(), "window": {"date": "2026-11-27", "rounds": 3, "places": {}}}
+    save(later, how_tos / f"{REQUIRED[0]}.json")
+    assert howtos.problems(how_tos, how_tos) == ["server-side.md is older than the results"]
+
+
+def test_the_how_tos_of_this_repository_are_as_the_committed_results_say() -> None:
+    assert howtos.problems() == []
+
+
+def test_a_how_to_that_lacks_its_part_is_a_problem(how_tos: Path) -> None:
+    (how_tos / "serializers.md").write_text("no parts", encoding="utf-8")
+
+    [problem] = howtos.problems(how_tos, how_tos)
+
+    assert problem.startswith("LookupError")
+
+
+@pytest.mark.parametrize(
+    ("page_name", "part", "rows"),
+    [
+        ("serializers.md", "serializers", ["| `json` | 135 | 2 |  |  |", "| `Tagged()` | 140 | 0 |  |  |"]),
+        ("cross-site.md", "origins", ["| reads it | 1.0 ± 0.1 | 2.0 ± 0.1 |"]),
+        (
+            "server-side.md",
+            "window",
+            [f"| {SQLITE} | 0 of 400 (0 to 0) | - |", f"| {DISK} | 7.5 of 400 | 9 of 800 (8 to 12) |"],
+        ),
+        (
+            "cookie-or-store.md",
+            "cost",
+            [
+                "| in the cookie | 1.0 ± 0.1 | - | - |",
+                "| in SQLite | 4.0 ± 0.1 | - | - |",
+                "| in Redis | 1.0 ± 0.1 | - | 0 of 6 |",
+            ],
+        ),
+    ],
+)
+def test_a_how_to_has_the_figures_of_the_results(page_name: str, part: str, rows: list[str]) -> None:
+    lines = howtos.PAGES[page_name][part](dict.fromkeys(REQUIRED, with_all())).splitlines()
+
+    assert [line for line in lines if line in rows] == rows
+
+
+@pytest.mark.parametrize("part", ["serializers", "origins", "window"])
+def test_a_how_to_says_what_was_not_measured(part: str) -> None:
+    [make] = [parts[part] for parts in howtos.PAGES.values() if part in parts]
+
+    said = make(dict.fromkeys(REQUIRED, results()))
+
+    assert said == f"Not measured yet. `make bench ARGS='--json --only {part}'` measures it."
+
+
+def test_each_serializer_is_measured_with_each_session_that_it_takes() -> None:
+    pytest.importorskip("cryptography", reason="cryptography is not installed")
+
+    measured = measure_serializers(lambda steps, _part: steps, rounds=3)["sessions"]
+
+    assert list(measured) == list(SESSIONS)
+    assert "json" not in measured["five types"]
+    assert measured["a cart"]["Compressed()"]["bytes"] < measured["a cart"]["json"]["bytes"]
+    assert min(each["time_ns"]["median"] for figures in measured.values() for each in figures.values()) > 0
+
+
+def test_a_form_of_the_apps_own_page_is_answered_rightly_and_timed_without_and_with_the_check() -> None:
+    measured = measure_origins(Plan(rounds=3, batch=20, visitors=20), lambda steps, _part: steps)["forms"]
+
+    assert list(measured) == [form.name for form in FORMS]
+    for figures in measured.values():
+        assert figures[WITHOUT.name]["overhead_ns"]["median"] > 0
+        assert figures[WITH.name]["overhead_ns"]["median"] > 0
+
+
+def test_the_forms_are_checked() -> None:
+    def as_from_elsewhere(app: Any, key: str, fallbacks: Any) -> Any:
+        checked = checking(app, key, fallbacks)
+
+        async def call_it(scope: Any, receive: Any, send: Any) -> None:
+            headers = [each for each in scope["headers"] if each[0] != b"sec-fetch-site"]
+            await checked({**scope, "headers": [*headers, (b"sec-fetch-site", b"cross-site")]}, receive, send)
+
+        return call_it
+
+    assert judge(FORMS[1], Subject("from elsewhere", as_from_elsewhere)) == "loses the session"
+
+
 # A whole request, and a process for each
 
 
@@ -471,6 +602,7 @@ def test_the_terminal_shows_every_part() -> None:
     measured = {name: part for name, part in results().items() if name in parts}
     counts = {"1,000,000": {"read_us": call, "write_us": call, "file_mb": 1_340.5}}
     measured["million"] = {"date": "2026-11-23", "counts": counts}
+    measured |= {part: with_all()[part] for part in ("serializers", "origins", "window")}
     console = Console(record=True, width=120, file=io.StringIO())
 
     show(measured, console)
@@ -479,6 +611,9 @@ def test_the_terminal_shows_every_part() -> None:
     assert "read, cookie ours get + evalsha 1.0 ± 0.1 3.0 ± 0.1 4.0 ± 0.1 -" in lines
     assert f"{readme.LOST} 0 of 6 5 of 6" in lines
     assert "1,000,000 6.0 / 9.0 / 80.0 6.0 / 9.0 / 80.0 1340.5" in lines
+    assert "json 135 -" in lines
+    assert "reads it 1.0 ± 0.1 2.0 ± 0.1" in lines
+    assert f"{DISK} 7.5 of 400 9 of 800 (8 to 12)" in lines
 
 
 def test_redis_counts_what_each_peer_asks_it() -> None:
@@ -539,7 +674,8 @@ def test_the_browser_keeps_and_forgets_cookies_as_browsers_do(attributes: str, k
 
 def test_a_million_sessions_are_measured_only_when_asked_for() -> None:
     assert [part for part in (*PARTS, *ON_REQUEST) if wants(part, [])] == [*PARTS]
-    assert wants("million", ["million"])
+    for part in ("million", "window"):
+        assert (wants(part, []), wants(part, [part])) == (False, True)
 
     measured = measure_million(lambda steps, _part: steps, (100, 200))
 
@@ -556,6 +692,15 @@ def test_what_two_processes_lose_is_counted_and_a_store_with_compare_and_set_los
     lost = count_lost(place, str(tmp_path / "sessions"), 2, changes=20)
 
     assert lost in (range(1) if place == SQLITE else range(40))
+
+
+def test_what_processes_lose_is_counted_in_each_place_and_by_their_number() -> None:
+    pytest.importorskip("key_value.aio.stores.disk", reason="py-key-value-aio[disk] is not installed")
+
+    places = measure_window(lambda steps, _part: steps, rounds=1, changes=5)["places"]
+
+    assert {SQLITE, DISK} <= set(places)
+    assert places[SQLITE] == {str(count): {"lost": 0, "least": 0, "most": 0, "of": 5 * count} for count in PROCESSES}
 
 
 def test_a_part_that_is_measured_alone_leaves_the_others_as_they_are(tmp_path: Path) -> None:
