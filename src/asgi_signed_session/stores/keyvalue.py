@@ -26,7 +26,7 @@ class KeyValueStore:
     It promises less than the other stores, because such an object has no compare-and-set: ``swap`` reads and then
     writes. Within one event loop, a lock for each key keeps other calls out. Between two processes, there is a short
     time, as long as a write takes. If both write within it, a change is lost, or an ended session comes back. Two
-    processes that write to one session without pause lose almost half of their changes.
+    processes that write to one session without pause lose almost half of their changes; four lose more.
 
     Raises ``RuntimeError`` if the store doesn't give back the first record that was put into it.
     """
