@@ -32,10 +32,6 @@ def open_store(url: str) -> Store:
         return stores.SQLiteStore(rest)
     if kind == "redis":
         return stores.RedisStore(url)
-    if kind == "disk":
-        from key_value.aio.stores.disk import DiskStore
-
-        return stores.KeyValueStore(DiskStore(directory=rest))
     raise ValueError(url)
 
 

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import redis as blocking_redis
+from key_value.aio.stores.disk import DiskStore
 from redis.asyncio import RedisCluster
 
 from asgi_signed_session import SessionMiddleware
-from asgi_signed_session.stores import RedisStore
+from asgi_signed_session.stores import KeyValueStore, RedisStore
 
 from .apps import app_that, visit
 from .backends import open_store
@@ -76,6 +77,13 @@ def loop() -> Generator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def store(url: str, loop: asyncio.AbstractEventLoop) -> Generator[Any]:
+    kind, _, folder = url.partition(":")
+    if kind == "disk":
+        disk = DiskStore(directory=folder)
+        loop.run_until_complete(disk.setup())  # what isn't set up isn't closed either
+        yield KeyValueStore(disk)
+        loop.run_until_complete(disk.close())
+        return
     store: Any = open_store(url)
     yield store
     if hasattr(store, "aclose"):

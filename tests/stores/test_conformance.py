@@ -91,9 +91,8 @@ async def py_key_value_memory(folder: Path) -> AsyncGenerator[Store]:
 @asynccontextmanager
 async def py_key_value_disk(folder: Path) -> AsyncGenerator[Store]:
     stores = pytest.importorskip("key_value.aio.stores.disk", reason="py-key-value-aio[disk] is not installed")
-    wrapped = stores.DiskStore(directory=folder)
-    yield KeyValueStore(wrapped)
-    await wrapped.close()
+    async with stores.DiskStore(directory=folder) as wrapped:
+        yield KeyValueStore(wrapped)
 
 
 ANY_LOOP: dict[str, Open] = {"memory": memory, "sqlite": sqlite, "bare": bare}
