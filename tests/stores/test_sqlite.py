@@ -168,6 +168,40 @@ def test_a_closed_store_may_be_used_again(store: SQLiteStore, path: Path) -> Non
     store.close()
 
 
+def test_two_threads_may_close_a_store_at_the_same_time(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store)
+    process = os.getpid()
+
+    def close_too() -> int:
+        monkeypatch.setattr(os, "getpid", lambda: process)
+        store.close()
+        return process
+
+    monkeypatch.setattr(os, "getpid", close_too)
+    store.close()
+
+    assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
+
+
+def test_a_store_may_be_opened_by_one_thread_while_another_closes_it(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(store)
+    process = os.getpid()
+
+    def open_too() -> int:
+        monkeypatch.setattr(os, "getpid", lambda: process)
+        assert store._ask(sqlite._select(KEY), 1.0) == OLD
+        return process
+
+    monkeypatch.setattr(os, "getpid", open_too)
+    store.close()
+
+    assert store.get_now(KEY) == OLD
+
+
 def test_a_store_serves_one_loop_after_another(store: SQLiteStore, run: Any) -> None:
     async def main() -> None:
         there = await store.get(KEY)

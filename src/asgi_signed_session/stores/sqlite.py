@@ -202,8 +202,10 @@ class SQLiteStore:
 
 
 def _close_own(databases: _Databases) -> None:
-    for place in [place for place in databases if place[0] == os.getpid()]:
-        databases.pop(place).close()
+    for place in list(databases):  # at once, as other threads may open or close one meanwhile
+        database = databases.pop(place, None) if place[0] == os.getpid() else None
+        if database is not None:
+            database.close()
 
 
 def _select(key: str) -> Query:
