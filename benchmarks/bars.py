@@ -1,11 +1,12 @@
 """Figures of bars for the documentation, drawn from the results; like ``figure``, for a light and for a dark page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.figure import STYLE, TEXT, digest
+from benchmarks.figure import STYLE, TEXT, WIDTH, digest, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,10 @@ COLOURS = {
 }
 BAR = 0.19  # inches
 ROOM = 0.14  # inches between two groups
-AROUND = 0.75  # inches for legend and axis
+AXIS = 0.55  # inches
+NAMES_IN_A_ROW = 3  # of the legend
+ROW = 0.2  # inches
+TIGHT: Any = {"columnspacing": 1, "handlelength": 1.2, "handletextpad": 0.5, "frameon": False}
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,17 @@ def draw(bars: Bars, path: Path) -> None:
     from matplotlib.figure import Figure
 
     count = sum(map(len, bars.groups.values()))
-    height = AROUND + count * BAR + len(bars.groups) * ROOM
+    names = bars.names
+    rows = math.ceil(len(names) / NAMES_IN_A_ROW)
+    height = rows * ROW + count * BAR + len(bars.groups) * ROOM + AXIS
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(7.5, height), layout="constrained")
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
         panel = figure.subplots()
         handles = draw_panel(panel, bars)
-        names = bars.names
-        figure.legend(
-            [handles[name] for name in names], names, loc="outside upper center", ncols=len(names), frameon=False
-        )
-        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Description": bars.digest})
+        columns = min(len(names), NAMES_IN_A_ROW)
+        legend = [handles[name] for name in names]
+        figure.legend(legend, names, loc="outside upper center", ncols=columns, **TIGHT)
+        save(figure, bars.digest, path)
 
 
 def draw_panel(panel: "Axes", bars: Bars) -> dict[str, Any]:

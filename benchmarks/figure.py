@@ -1,7 +1,8 @@
-"""The growth of the overhead as an SVG figure that can be read on a light and on a dark page."""
+"""The growth of the overhead as an SVG figure that can be read on a light and on a dark page, and on a phone."""
 
 import hashlib
 import json
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ from benchmarks.growth import AXES, Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-# Middle tones, which stand out from white as from black; nothing is painted behind them.
-TEXT = "#737b86"
+TEXT = "#59636e"  # on a light page; nothing is painted behind it
+ON_DARK = "#b7bfc9"
+WIDTH = 4.4  # inches; a browser shows 422 px, of which a phone has most, so that it hardly shrinks the letters
+# Of all else middle tones, which stand out from white as from black.
 LINES = {"Starlette": ("#db6d28", "-"), "ours": ("#2f81f7", "-"), "limit": (TEXT, ":")}
 STYLE: Any = {
     "svg.hashsalt": "",  # the same results give the same file
@@ -25,15 +29,24 @@ def draw(growth: dict[str, Any], path: Path) -> None:
     from matplotlib.figure import Figure
 
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(10, 3.2), layout="constrained")
-        panels = figure.subplots(1, len(AXES), sharey=True)
+        figure = Figure(figsize=(WIDTH, 1.9 * len(AXES)), layout="constrained")
+        panels = figure.subplots(len(AXES), 1, sharey=True)
         for panel, axis in zip(panels, AXES, strict=True):
             draw_panel(panel, axis, growth[axis.name])
-        panels[0].set_ylabel("overhead of reading a session, µs")
         panels[0].set_ylim(bottom=0)
+        figure.supylabel("overhead of reading a session, µs", fontsize="medium")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
-        figure.savefig(path, format="svg", transparent=True, metadata={"Date": None, "Description": digest(growth)})
+        save(figure, digest(growth), path)
+
+
+def save(figure: "Figure", drawn_from: str, path: Path) -> None:
+    """As SVG, whose text and axes have another colour on a dark page."""
+    file = StringIO()
+    figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Description": drawn_from})
+    on_dark = "".join(f'[style*="{kind}: {TEXT}"]{{{kind}: {ON_DARK} !important}}' for kind in ("fill", "stroke"))
+    style = f"@media (prefers-color-scheme: dark){{{on_dark}}}</style>"
+    path.write_text(file.getvalue().replace("</style>", style, 1), encoding="utf-8")
 
 
 def draw_panel(panel: "Axes", axis: Axis, steps: dict[str, Any]) -> None:
