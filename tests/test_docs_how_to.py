@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shlex
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -551,6 +552,21 @@ def test_the_sizes_in_the_table_are_those_of_the_cookies() -> None:
             near(size, size_of(name, session) if takes(name, session) else None, "Compressed" in name)
             for session, size in zip(SESSIONS, cells[::2], strict=True)
         ]
+
+
+def test_the_sizes_in_the_text_are_those_of_the_cookies() -> None:
+    added = [
+        size_of("Encrypted(keys=[KEY])", session) - size_of("json", session)
+        for session in SESSIONS
+        if takes("json", session)
+    ]
+    cookie = SessionSigner(KEY, serializer=COMPOSITIONS["Encrypted(keys=[KEY])"]()).dumps(SESSIONS["a cart"])
+    payload = cookie.partition(".")[0]
+    token = urlsafe_b64encode(urlsafe_b64decode(payload))
+
+    text = " ".join(PAGES[SERIALIZERS].split())
+    assert f"encryption adds {min(added)} to {max(added)} bytes to a cookie" in text
+    assert f"{len(payload)} bytes instead of {len(urlsafe_b64encode(token))} for the cart" in text
 
 
 def near(shown: str, size: int | None, is_compressed: bool) -> str:
