@@ -52,7 +52,7 @@ def passes(tests: list[str], folder: Path) -> bool:
 
 def survives(name: str, tests: list[str], folder: Path) -> bool:
     """Whether ``tests`` pass on the source in ``folder`` with the mutant called ``name``."""
-    source = folder / "src" / Path(*name.split(".")[:2]).with_suffix(".py")
+    source = folder / "src" / Path(*name.split(".")[:-1]).with_suffix(".py")
     original = source.read_bytes()
     mutmut("apply", name, folder=folder)
     assert source.read_bytes() != original, name
@@ -87,8 +87,8 @@ def try_again(names: list[str], tests: list[str]) -> list[str]:
 def describe(name: str) -> str:
     """Where the mutant is and what it changes, as the beginning of a row of ``tests/mutants.md``."""
     lines = mutmut("show", name, folder=Path()).splitlines()
-    [_, module, function] = name.rpartition("__mutmut_")[0].split(".")
-    where = ".".join([module, *(function.split("ǁ")[1:] or [function.removeprefix("x_")])])
+    [_, *modules, function] = name.rpartition("__mutmut_")[0].split(".")
+    where = ".".join([*modules, *(function.split("ǁ")[1:] or [function.removeprefix("x_")])])
     before, after = (
         " ".join(line[1:].strip() for line in lines if line.startswith(sign) and line[1:3] != sign * 2) for sign in "-+"
     )
