@@ -14,15 +14,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from asgi_signed_session import Session, SessionError, SessionMiddleware, SessionNotLoadedError
+from asgi_signed_session import Session, SessionError, SessionMiddleware, SessionNotLoadedError, reporting
 from asgi_signed_session.session import READING
 from asgi_signed_session.stores import MemoryStore, SQLiteStore
 
 from .advice import ENDED, RENEWED
 from .apps import app_that, app_with_error_page, visit
 from .browser import Browser
-from .conftest import KEY, Wrap, warnings
-from .records import Records, hash_proof, key_of, read_id
+from .conftest import KEY, NOW, Wrap, warnings
+from .records import Records, hash_proof, key_of, open_record, read_id
 from .wire import cookie, make_signer
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -87,6 +87,39 @@ def test_what_was_saved_before_a_load_still_counts_as_changed_on_this_connection
         return [before, session.modified]
 
     assert hold(browser, store, talk) == [False, True]
+
+
+def test_a_session_that_is_loaded_again_has_its_times_still_and_is_saved_in_one_step(
+    browser: Browser, store: Records, clock: Any
+) -> None:
+    async def talk(session: Session) -> Any:
+        clock.shift(5)
+        store.write(own_key(browser), {**ADA, "there": 1})
+        await session.load()
+        store.forget()
+        times = [session.issued_at, session.expires_at]
+        session["here"] = 1
+        await session.save()
+        return [dict(session), times, store.methods]
+
+    end = NOW + 14 * 86400
+    assert hold(browser, store, talk) == [{**ADA, "there": 1, "here": 1}, [NOW, end], ["swap"]]
+    [(record, ttl)] = store.records.values()
+    assert (open_record(own_key(browser), record).end, ttl) == (end, 14 * 86400 - 5)
+
+
+def test_a_mere_change_after_a_second_load_sets_no_cookie(browser: Browser, store: Records, clock: Any) -> None:
+    async def talk(session: Session) -> Any:
+        clock.shift(5)
+        store.write(own_key(browser), {**ADA, "there": 1})
+        await session.load()
+        session["here"] = 1
+
+    before = dict(browser.cookies)
+    serve(browser, store, talk)
+
+    assert browser.cookies == before
+    assert store.sessions == {own_key(browser): {**ADA, "there": 1, "here": 1}}
 
 
 # Without autoload
@@ -300,7 +333,11 @@ def test_a_store_that_answers_at_once_is_asked_at_the_first_touch(
     store.close() if kind == "sqlite" else None
 
 
-def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(wrap: Wrap) -> None:
+def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(
+    wrap: Wrap, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "_silent_until", [0.0])
+
     class Failing(MemoryStore):
         def get_now(self, key: str) -> bytes | None:
             raise ConnectionError("no store")
@@ -312,6 +349,8 @@ def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(wrap: Wrap
         browser.get("/whoami")
     browser.app = SessionMiddleware(visit, KEY, store=Failing(), on_store_error="empty")
     assert browser.get("/whoami").json() == {}
+    [warning] = warnings(caplog)
+    assert warning.startswith("The session store can't be read (ConnectionError): ")
 
 
 def test_an_app_that_fails_raises_its_own_error_though_the_store_cannot_say_what_it_has_replaced(wrap: Wrap) -> None:

@@ -462,6 +462,66 @@ def test_a_session_that_was_cleared_and_signed_in_by_the_same_user_has_nothing_o
     assert [vars(record)["event"] for record in caplog.records] == ["session.ended"]
 
 
+def test_what_is_merged_ends_when_it_would_have_and_began_when_it_did(clock: Any) -> None:
+    options = {"max_age": 100, "lifetime": 150}
+
+    def change_five_seconds_later(session: Session) -> None:
+        clock.shift(5)
+        session["a"] = 1
+
+    browser, _, store = meet(change_five_seconds_later, put(b=1), begin=put(user="ada"), **options)
+
+    times: list[Any] = []
+    look = app_of(lambda session: times.append((len(session), session.issued_at, session.expires_at)))
+    browser.app = SessionMiddleware(look, KEY, store=store, **options)
+    browser.get()
+    assert times == [(3, NOW, NOW + 100)]
+    clock.shift(96)
+    assert find(browser, store, **options)[0] == "expired"
+
+
+def test_after_a_merge_the_app_still_finds_when_the_session_began(clock: Any) -> None:
+    times: list[Any] = []
+
+    def change_five_seconds_later(session: Session) -> None:
+        clock.shift(5)
+        session["a"] = 1
+
+    note = lambda session: times.append(session.issued_at)  # noqa: E731
+    meet(change_five_seconds_later, put(b=1), begin=put(user="ada"), late=note)
+
+    assert times == [NOW]
+
+
+def test_renewals_of_one_user_are_merged_where_a_clear_came_before_them() -> None:
+    browser, other, store = meet(
+        lambda session: (session.regenerate(), session.update(a=1)),
+        lambda session: (session.regenerate(), session.update(b=1)),
+        begin=lambda session: (session.update(old=1), session.clear(), sign_in(session)),
+    )
+
+    assert find(other, store) == [None, "ada", {"a": 1, "b": 1}]
+    assert find(browser, store)[0] == "superseded"
+
+
+def test_what_begins_anew_after_a_sign_out_elsewhere_has_neither_its_user_nor_its_age() -> None:
+    def sign_in_for_an_hour(session: Session) -> None:
+        sign_in(session)
+        session.max_age = 3600
+
+    def renew(session: Session) -> None:
+        session["rotated"] = 1
+        session.regenerate()
+
+    browser, _, store = meet(renew, lambda session: session.clear(), begin=sign_in_for_an_hour)
+
+    assert find(browser, store) == [None, None, {"rotated": 1}]
+    ages: list[Any] = []
+    browser.app = SessionMiddleware(app_of(lambda session: ages.append(session.max_age)), KEY, store=store)
+    browser.get()
+    assert ages == [14 * 86400]
+
+
 def test_a_cookie_of_before_begins_anew_once_no_answer_can_be_under_way_any_more(clock: Any) -> None:
     """The answer of a sign-in may be lost: who keeps the old cookie isn't to be locked out for as long as it lives."""
     browser, _, store = meet(len, lambda session: session.regenerate(), begin=put(user="ada"))

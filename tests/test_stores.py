@@ -1631,6 +1631,27 @@ def test_a_scope_used_again_after_the_store_has_failed_starts_again_from_its_coo
     assert visitor.connect(scope, []).json() == ADA
 
 
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_swap_that_raises_is_asked_for_once_more_and_no_more(visitor: Browser, store: Records, holds: bool) -> None:
+    """It may have held, and only the answer be lost."""
+    visitor.get("/login")
+    store.forget()
+    swap, calls = store.swap, []
+
+    async def raise_first(*arguments: Any, **options: Any) -> Any:
+        calls.append((arguments, options))
+        answer = await swap(*arguments, **options) if holds or len(calls) > 1 else None
+        if len(calls) == 1:
+            raise ConnectionError("no answer")
+        return answer
+
+    store.swap = raise_first  # type: ignore[method-assign]
+    visitor.get("/add")
+
+    assert calls == [calls[0]] * 2
+    assert store.sessions == {own_key(visitor): {**ADA, "cart": ["tea"]}}
+
+
 @pytest.mark.parametrize("connect", [Browser.get, Browser.websocket])
 def test_a_store_that_cannot_write_fails_the_request_before_anything_is_sent(
     wrap: Wrap, store: Records, connect: Any

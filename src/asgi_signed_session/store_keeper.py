@@ -209,7 +209,7 @@ class StoreKeeper(StoreReader):
         assert version is not None, "Nobody else knows the id of a new session."
         if proof != version.proof:
             is_one_line = not wishes.ended and is_of_one_line(record, now_there)
-            if is_one_line and wishes.principal and "principal" not in record.metadata:
+            if is_one_line and wishes.principal:
                 return replace(record, version=None), wishes  # a double click on "Sign in": what was nobody's stays
             if not is_one_line or not is_same_principal(record, now_there):
                 return self._begin_anew(attempt, wishes, record, RENEWED)
@@ -265,5 +265,5 @@ def _note_unanswered(unanswered: Unanswered, attempt: Attempt, wishes: Wishes) -
 
 def _mark(metadata: Metadata, wishes: Wishes, now: int) -> Metadata:
     """``metadata`` of a new generation: since when it is, and of which line, which a clear begins."""
-    line = secrets.token_urlsafe(6) if wishes.ended else metadata.get("line")
-    return {**metadata, "renewed": now} if line is None else {**metadata, "renewed": now, "line": line}
+    new_line = {"line": secrets.token_urlsafe(6)} if wishes.ended else {}
+    return {**metadata, "renewed": now, **new_line}
