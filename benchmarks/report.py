@@ -57,7 +57,7 @@ def show(results: dict[str, Any], console: Console) -> None:
 def scenario_table(results: dict[str, Any], *, wide: bool) -> Table:
     table = new_table("CPU time over the bare app, µs a request; ratio: ours / Starlette")
     table.add_column("scenario", no_wrap=True)
-    for column in (*HEADINGS, "ratio", "at most"):
+    for column in (*HEADINGS, "ratio", "target"):
         table.add_column(column, justify="right", max_width=9)
     for name, entry in scenarios_of(results):
         cells = [stacked(entry["figures"].get(subject)) for subject in NAMES]

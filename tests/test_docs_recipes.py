@@ -139,7 +139,7 @@ UNUSED: dict[str, Callable[[], Any]] = {
     "visitors are signed out when they use another app": sign_in_flask,
     "a visitor is signed out after some days": come_late,
     "with a store: a visitor is signed out on one device": end_in_store,
-    "with a store: an old tab or a copied cookie": come_with_what_was_before_the_sign_in,
+    "with a store: a copy of an old cookie": come_with_what_was_before_the_sign_in,
     "with a store: all visitors are signed out for a while": come_while_the_store_is_down,
     "a form or a websocket of another site": come_from_another_site,
     "visitors are signed out after a change of the serializer": change_the_serializer,

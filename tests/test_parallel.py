@@ -394,14 +394,15 @@ def test_a_change_that_comes_after_a_merge_is_merged_as_well() -> None:
     assert find(browser, store) == [None, None, {"cart": ["salt", "milk", "tea", "jam"]}]
 
 
+def renew(name: str) -> Act:
+    def act(session: Session) -> None:
+        session[name] = 1
+        session.regenerate()
+
+    return act
+
+
 def test_renewals_of_one_user_at_the_same_time_are_merged() -> None:
-    def renew(name: str) -> Act:
-        def act(session: Session) -> None:
-            session[name] = 1
-            session.regenerate()
-
-        return act
-
     browser, other, store = meet(renew("a"), renew("b"), begin=sign_in)
 
     assert find(other, store) == [None, "ada", {"a": 1, "b": 1}]
@@ -433,11 +434,7 @@ def test_what_was_signed_out_meanwhile_does_not_come_back_with_a_sign_in() -> No
 def test_what_a_session_that_is_begun_anew_beside_another_leaves_behind_is_reported(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def renew(session: Session) -> None:
-        session["rotated"] = 1
-        session.regenerate()
-
-    browser, _, store = meet(renew, lambda session: session.regenerate(), begin=put(user="ada"))
+    browser, _, store = meet(renew("rotated"), lambda session: session.regenerate(), begin=put(user="ada"))
 
     assert find(browser, store) == [None, None, {"rotated": 1}]
     assert [(vars(record)["event"], vars(record)["keys"]) for record in caplog.records] == [
@@ -463,7 +460,7 @@ def test_a_session_that_was_cleared_and_signed_in_by_the_same_user_has_nothing_o
 
 
 def test_what_is_merged_ends_when_it_would_have_and_began_when_it_did(clock: Any) -> None:
-    options = {"max_age": 100, "lifetime": 150}
+    options: dict[str, Any] = {"max_age": 100, "lifetime": 150}
 
     def change_five_seconds_later(session: Session) -> None:
         clock.shift(5)
@@ -487,18 +484,21 @@ def test_after_a_merge_the_app_still_finds_when_the_session_began(clock: Any) ->
         clock.shift(5)
         session["a"] = 1
 
-    note = lambda session: times.append(session.issued_at)  # noqa: E731
+    def note(session: Session) -> None:
+        times.append(session.issued_at)
+
     meet(change_five_seconds_later, put(b=1), begin=put(user="ada"), late=note)
 
     assert times == [NOW]
 
 
 def test_renewals_of_one_user_are_merged_where_a_clear_came_before_them() -> None:
-    browser, other, store = meet(
-        lambda session: (session.regenerate(), session.update(a=1)),
-        lambda session: (session.regenerate(), session.update(b=1)),
-        begin=lambda session: (session.update(old=1), session.clear(), sign_in(session)),
-    )
+    def clear_and_sign_in(session: Session) -> None:
+        session["old"] = 1
+        session.clear()
+        sign_in(session)
+
+    browser, other, store = meet(renew("a"), renew("b"), begin=clear_and_sign_in)
 
     assert find(other, store) == [None, "ada", {"a": 1, "b": 1}]
     assert find(browser, store)[0] == "superseded"
@@ -509,11 +509,7 @@ def test_what_begins_anew_after_a_sign_out_elsewhere_has_neither_its_user_nor_it
         sign_in(session)
         session.max_age = 3600
 
-    def renew(session: Session) -> None:
-        session["rotated"] = 1
-        session.regenerate()
-
-    browser, _, store = meet(renew, lambda session: session.clear(), begin=sign_in_for_an_hour)
+    browser, _, store = meet(renew("rotated"), lambda session: session.clear(), begin=sign_in_for_an_hour)
 
     assert find(browser, store) == [None, None, {"rotated": 1}]
     ages: list[Any] = []

@@ -479,7 +479,7 @@ def test_a_cookie_of_before_gives_way_to_the_next(wrap: Wrap, store: Records, or
     assert browser.get(headers=[(b"cookie", header)]).json() == [ADA, None]
 
 
-@pytest.mark.parametrize("others", [("junk",), ("junk", "junk"), ("",)])
+@pytest.mark.parametrize("others", [("junk",), ("junk", "junk"), ("",), ("ended",), ("ended", "junk")])
 def test_with_a_cookie_of_before_among_others_that_cannot_be_used_nothing_is_set(
     wrap: Wrap, store: Records, others: tuple[str, ...]
 ) -> None:
@@ -490,7 +490,9 @@ def test_with_a_cookie_of_before_among_others_that_cannot_be_used_nothing_is_set
     browser.get()
     change_app(browser, log_in, store)
 
-    header = "; ".join(f"session={value}" for value in (*others, old, *others)).encode()
+    ended = make_signer().sign(UNKNOWN_ID).decode()
+    values = [ended if each == "ended" else each for each in (*others, old, *others)]
+    header = "; ".join(f"session={value}" for value in values).encode()
     assert browser.get(headers=[(b"cookie", header)]).all(b"set-cookie") == []
 
 
