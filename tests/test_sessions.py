@@ -7,6 +7,7 @@ import json
 import logging
 import sqlite3
 from contextlib import closing
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from .apps import app_that
 from .browser import Browser
 from .conftest import KEY, NOW, Wrap
 from .daemons import free_port
-from .records import Records, key_of, read_id
+from .records import Records, key_of, open_record, read_id
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -192,11 +193,51 @@ def test_a_session_that_is_not_theirs_any_more_leaves_the_list(
 def test_a_session_that_has_expired_leaves_the_list(wrap: Wrap, store: Records, sessions: Sessions, clock: Any) -> None:
     old, new = (wrap(app_that(look), store=store) for _ in range(2))
     visit(old, sign_in("42"), store)
-    clock.shift(14 * DAY + 1)
+    clock.shift(14 * DAY)
+    assert keys_of(sessions, "42") == [own_key(old)]
+    clock.shift(1)
     assert of(sessions, "42") == []
     visit(new, sign_in("42"), store)
 
     assert keys_of(sessions, "42") == [own_key(new)]
+
+
+def test_a_session_that_the_store_has_lost_leaves_the_list_when_its_sign_in_is_a_minute_ago(
+    wrap: Wrap, store: Records, sessions: Sessions, clock: Any
+) -> None:
+    lost, kept = (wrap(app_that(look), store=store) for _ in range(2))
+    for browser in (lost, kept):
+        visit(browser, sign_in("42"), store)
+    del store.records[own_key(lost)]
+
+    clock.shift(60)
+    assert keys_of(sessions, "42") == [own_key(kept)]
+    assert read_list(store, "42") == {own_key(lost), own_key(kept)}
+    clock.shift(1)
+    assert keys_of(sessions, "42") == [own_key(kept)]
+    assert read_list(store, "42") == {own_key(kept)}
+
+
+def read_list(store: Records, principal: str) -> set[str]:
+    key = sha256(f"session@{principal}".encode()).hexdigest()
+    return set(json.loads(open_record(key, store.records[key][0]).payload))
+
+
+def test_a_session_that_is_written_while_all_are_ended_is_ended_and_counted(
+    wrap: Wrap, store: Records, sessions: Sessions
+) -> None:
+    browser = wrap(app_that(look), store=store)
+    visit(browser, sign_in("42"), store)
+    key = own_key(browser)
+    late = {key: store.records.pop(key)}
+
+    async def write() -> None:
+        store.records.update(late)
+
+    store.before["swap"] = write  # as the list is emptied
+
+    assert asyncio.run(sessions.end_all("42")) == 1
+    assert key not in store.records
 
 
 def test_a_session_that_is_prolonged_stays_in_the_list(
