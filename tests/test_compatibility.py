@@ -7,13 +7,14 @@ import inspect
 import json
 from base64 import b64decode, b64encode
 from collections.abc import Callable
+from hashlib import sha384, sha512
 from typing import Any
 
 import orjson
 import pytest
 import starlette.middleware.sessions
 import time_machine
-from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
+from itsdangerous import BadSignature, HMACAlgorithm, SignatureExpired, TimestampSigner
 from starlette.applications import Starlette
 from starlette.middleware.sessions import SessionMiddleware as StarlettesMiddleware
 
@@ -150,6 +151,13 @@ def test_its_signer_reads_just_what_the_middleware_reads(
     session = Browser(middleware, cookies={middleware.session_cookie: value}).get().json()
 
     assert middleware.signer.validate(value) is bool(session)
+
+
+def test_its_signer_is_made_as_the_first_of_its_signers_is() -> None:
+    first = TimestampSigner(KEY, "a salt", ":", "django-concat", sha384, HMACAlgorithm(sha512))
+    signer = SessionMiddleware(whoami, first, fallbacks=[OLD_KEY]).signer
+
+    assert {name: getattr(signer, name) for name in vars(first)} == vars(first)
 
 
 def test_a_session_signer_takes_its_signer_as_a_key() -> None:

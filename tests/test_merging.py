@@ -185,6 +185,7 @@ def test_a_merge_changes_nothing_that_it_was_given_and_makes_up_nothing(base: An
         ({"a": 1}, {}, {}),
         ({"a": 1, "b": "b", "c": 1}, {"a": 0, "b": "", "c": None}, {"a": 0, "b": "", "c": None}),
         ({"a": 1}, {"a": True}, {"a": True}),
+        ({}, {"a": None}, {"a": None}),
         ({"d": {"a": 1}}, {"d": {"a": 1, "b": {}}}, {"d": {"b": {}}}),
         ({"d": {"a": 1, "b": 1}}, {"d": {"a": 1}}, {}),
         ({"d": 1}, {"d": {}}, {"d": {}}),

@@ -642,6 +642,14 @@ def test_a_timedelta_is_taken_where_seconds_are(wrap: Wrap, clock: Any, option: 
         assert with_timedelta.get().headers == with_seconds.get().headers
 
 
+def test_the_seconds_of_a_timedelta_are_an_int_and_may_be_a_hundred_years() -> None:
+    century = timedelta(days=365 * 100)
+
+    max_age = SessionMiddleware(visit, KEY, max_age=century).max_age
+
+    assert (max_age, type(max_age)) == (100 * 365 * 86400, int)
+
+
 def test_a_sessions_own_max_age_may_be_a_timedelta(wrap: Wrap) -> None:
     def remember(scope: Any) -> Any:
         scope["session"].max_age = timedelta(days=30)

@@ -46,6 +46,14 @@ def finds_session(method: str | None, said: dict[str, str], **options: Any) -> b
     return bool(seen == [[ADA, None]])
 
 
+def test_a_session_that_is_kept_from_another_site_says_how_long_a_session_lives() -> None:
+    seen: list[Any] = []
+
+    send(app_that(lambda scope: seen.append(scope["session"].max_age)), "POST", LINK, max_age=60)
+
+    assert seen == [60]
+
+
 # Which requests
 
 

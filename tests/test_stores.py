@@ -779,6 +779,14 @@ def test_a_session_signed_with_a_fallback_keeps_its_id_and_is_signed_anew(wrap: 
     assert store.sessions == {own_key(browser): ADA}
 
 
+def test_a_signer_of_several_keys_reads_the_records_of_each_of_them(wrap: Wrap, store: Records) -> None:
+    browser = wrap(visit, TimestampSigner(OLD_KEY), store=store)
+    browser.get("/login")
+    browser.app = SessionMiddleware(visit, TimestampSigner([OLD_KEY, KEY]), store=store)
+
+    assert browser.get("/whoami").json() == ADA
+
+
 def test_a_sessions_lifetime_is_kept_in_its_record(wrap: Wrap, store: Records, clock: Any) -> None:
     browser = wrap(app_that(log_in), store=store, lifetime=100)
     browser.get()

@@ -56,6 +56,15 @@ def test_a_change_makes_a_record_the_last_to_be_lost_and_loses_no_other() -> Non
     assert find(store, "a", "b", "c") == [NEW, None, OLD]
 
 
+def test_a_record_whose_time_is_over_makes_way_for_a_new_one(clock: time_machine.Traveller) -> None:
+    store = MemoryStore()
+    keep(store, "a", ttl=10)
+    clock.shift(10)
+
+    assert asyncio.run(store.swap("a", None, NEW, ttl=10)) is None
+    assert find(store, "a") == [NEW]
+
+
 def test_a_refused_swap_and_a_read_leave_the_order_as_it_is() -> None:
     store = MemoryStore(max_records=2)
     keep(store, "a", "b")
