@@ -108,6 +108,20 @@ def test_a_session_that_is_loaded_again_has_its_times_still_and_is_saved_in_one_
     assert (open_record(own_key(browser), record).end, ttl) == (end, 14 * 86400 - 5)
 
 
+def test_a_session_that_is_loaded_again_is_there_until_its_last_second(
+    browser: Browser, store: Records, clock: Any
+) -> None:
+    async def talk(session: Session) -> Any:
+        found = []
+        for seconds in (14 * 86400, 1):
+            clock.shift(seconds)
+            await session.load()
+            found.append((dict(session), session.rejected))
+        return found
+
+    assert hold(browser, store, talk) == [(ADA, None), ({}, "expired")]
+
+
 def test_a_mere_change_after_a_second_load_sets_no_cookie(browser: Browser, store: Records, clock: Any) -> None:
     async def talk(session: Session) -> Any:
         clock.shift(5)

@@ -316,7 +316,7 @@ def test_what_travels_beside_the_content_is_no_tag(number: int) -> None:
     codec = Codec(Tagged())
     content = {"day": date(2030, 1, 1)} if number == 3 else {}
 
-    record = codec.read(codec.write(content, {"principal": "42"}), NOW, outdated=False)
+    record = codec.read(codec.write(content, {"principal": "42"}), NOW)
 
     assert (record.content, record.metadata) == (content, {"principal": "42"})
     assert b'"$session":{"principal":"42"}' in codec.write(content, {"principal": "42"})

@@ -75,7 +75,7 @@ class Codec:
             raise BadPayload("It says that the session began after it was signed.")
         return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
 
-    def read(self, payload: bytes, signed_at: int, outdated: bool) -> Record:
+    def read(self, payload: bytes, signed_at: int = 0, outdated: bool = False) -> Record:
         """The session in the ``payload`` of a record, whose cookie was signed then. Raises ``BadPayload``."""
         content = self._load(payload)
         if METADATA_KEY not in content:

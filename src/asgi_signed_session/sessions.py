@@ -110,7 +110,7 @@ class Sessions:
             return None
         try:
             _, end, payload = self._seal.open(key, stored)
-            record = self._codec.read(payload, 0, outdated=False)
+            record = self._codec.read(payload)
         except BadData:
             return "unreadable"
         is_over = end is not None and int(self._keyring.read_clock()) > end

@@ -134,7 +134,7 @@ class StoreKeeper(StoreReader):
         stored = await self.store.get(key)
         with suppress(BadData):
             if stored is not None:
-                record = self.codec.read(self._seal.open(key, stored).payload, 0, outdated=False)
+                record = self.codec.read(self._seal.open(key, stored).payload)
                 if record.metadata.get("principal") == principal:
                     await self.store.delete(key)
 
@@ -203,7 +203,7 @@ class StoreKeeper(StoreReader):
             return self._begin_anew(attempt, wishes, record, ENDED)
         try:
             proof, end, payload = self._seal.open(attempt.version.id.key, there)
-            now_there = self.codec.read(payload, record.signed_at or 0, record.due)
+            now_there = self.codec.read(payload, record.signed_at or 0)
         except BadData:
             return self._begin_anew(attempt, wishes, record, _UNREADABLE)
         assert version is not None, "Nobody else knows the id of a new session."

@@ -133,7 +133,7 @@ class StoreReader(BaseKeeper):
         assert version is not None, "One that is new is in no store yet."
         try:
             proof, end, payload = self._seal.open(version.id.key, stored)
-            now_there = self.codec.read(payload, record.signed_at or 0, record.due)
+            now_there = self.codec.read(payload, record.signed_at or 0)
         except BadData:
             return NO_CONTENT, REJECTED["malformed"]
         if end is not None and int(self._keyring.read_clock()) > end:
@@ -180,7 +180,7 @@ class StoreReader(BaseKeeper):
             return REJECTED["expired"]
         try:
             proof, end, payload = self._seal.open(lead.id.key, stored)
-            record = self.codec.read(payload, lead.signed_at, lead.outdated)
+            record = self.codec.read(payload, lead.signed_at)
         except BadData:
             return REJECTED["malformed"]
         now = int(self._keyring.read_clock())
@@ -211,7 +211,7 @@ class StoreReader(BaseKeeper):
 
     def _read(self, payload: bytes | None, without: bytes | None) -> dict[str, Any]:
         """The content of ``payload``, without what it has from the payload ``without``, whose session has ended."""
-        content = self.codec.read(payload, 0, outdated=False).content if payload else {}
+        content = self.codec.read(payload).content if payload else {}
         return content if without is None else find_added(self._read(without, None), content)
 
 
