@@ -48,7 +48,7 @@ class SessionSigner:
         value = value.encode("utf-8", "replace") if isinstance(value, str) else value
         record = self._codec.read_signed(*self._keyring.verify(value))
         ages = [age for age in (record.metadata.get("max_age"), max_age) if age is not None]
-        why_over = explain_end(record, int(self._keyring.read_clock()), min(ages, default=None))
+        why_over = explain_end(record, self._keyring.read_clock(), min(ages, default=None))
         if why_over is not None:
             raise SignatureExpired(why_over)
         return record.content

@@ -113,7 +113,7 @@ class Sessions:
             record = self._codec.read(payload)
         except BadData:
             return "unreadable"
-        is_over = end is not None and int(self._keyring.read_clock()) > end
+        is_over = end is not None and self._keyring.read_clock() > end
         return None if is_over or record.metadata.get("principal") != principal else record
 
 

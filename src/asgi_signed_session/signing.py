@@ -134,10 +134,10 @@ def _find_with(signer: TimestampSigner) -> Find:
     return find_signed
 
 
-def _clock_of(signer: TimestampSigner) -> Callable[[], float]:
+def _clock_of(signer: TimestampSigner) -> Callable[[], int]:
     if isinstance(signer, PreparedSigner):
         return signer.get_timestamp  # not time.time itself: freezegun puts another function there
-    return lambda: signer.timestamp_to_datetime(signer.get_timestamp()).timestamp()
+    return lambda: int(signer.timestamp_to_datetime(signer.get_timestamp()).timestamp())
 
 
 class Keyring:
@@ -152,7 +152,7 @@ class Keyring:
         signer = _make_signer("secret_key", secret_key, salt)
         older = _make_fallbacks(fallbacks, salt)
         self.sign: Callable[[str | bytes], bytes] = signer.sign
-        self.read_clock: Callable[[], float] = _clock_of(signer)  # Unix seconds
+        self.read_clock: Callable[[], int] = _clock_of(signer)  # Unix seconds
         self._find_signed = _find_with(signer)
         self._find_signed_before = [(_find_with(signer), not isinstance(signer, PreparedSigner)) for signer in older]
         self._signers = [signer, *older]

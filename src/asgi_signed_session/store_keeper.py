@@ -121,7 +121,7 @@ class StoreKeeper(StoreReader):
 
     async def _note(self, principal: str, attempt: Attempt) -> None:
         """Notes whose session it is to be: first, or a crash could leave one that nobody finds to end it."""
-        now = int(self._keyring.read_clock())
+        now = self._keyring.read_clock()
         entry = Entry(now, now, attempt.version.end)
         evicted = await self._index.add(principal, attempt.version.id.key, entry)
         for key in evicted:
@@ -158,7 +158,7 @@ class StoreKeeper(StoreReader):
     def _plan(self, content: Mapping[str, Any], wishes: Wishes, record: Record, how: Occasion) -> Attempt:
         """How to save ``content`` where the store still has what ``record`` says."""
         before, wished = record.version, record if wishes is NO_WISHES else wishes.apply_to(record)
-        now = int(self._keyring.read_clock())
+        now = self._keyring.read_clock()
         if wishes.renewed:
             wished = replace(wished, metadata=_mark(wished.metadata, wishes, now))
         metadata, max_age, seconds_left, issued_at = self._time(wished)
@@ -189,7 +189,7 @@ class StoreKeeper(StoreReader):
         version = record.version
         if version is None or wishes.renewed:
             return True
-        now = int(self._keyring.read_clock())
+        now = self._keyring.read_clock()
         if wishes.max_age is not False or record.signed_at is None:
             needed = True
         else:

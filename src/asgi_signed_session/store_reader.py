@@ -136,7 +136,7 @@ class StoreReader(BaseKeeper):
             now_there = self.codec.read(payload, record.signed_at or 0)
         except BadData:
             return NO_CONTENT, REJECTED["malformed"]
-        if end is not None and int(self._keyring.read_clock()) > end:
+        if end is not None and self._keyring.read_clock() > end:
             return NO_CONTENT, REJECTED["expired"]
         if proof != version.proof and not (is_of_one_line(record, now_there) and is_same_principal(record, now_there)):
             return NO_CONTENT, REJECTED["superseded"]
@@ -183,7 +183,7 @@ class StoreReader(BaseKeeper):
             record = self.codec.read(payload, lead.signed_at)
         except BadData:
             return REJECTED["malformed"]
-        now = int(self._keyring.read_clock())
+        now = self._keyring.read_clock()
         if proof != lead.id.proof:
             is_recent = now - record.metadata.get("renewed", 0) <= _OVERTAKEN_WITHIN
             return REJECTED["superseded" if is_recent else "expired"]
