@@ -75,13 +75,13 @@ class Codec:
             raise BadPayload("It says that the session began after it was signed.")
         return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
 
-    def read(self, payload: bytes, signed_at: int = 0, outdated: bool = False) -> Record:
+    def read(self, payload: bytes, signed_at: int = 0) -> Record:
         """The session in the ``payload`` of a record, whose cookie was signed then. Raises ``BadPayload``."""
         content = self._load(payload)
         if METADATA_KEY not in content:
-            return Record(content, NO_METADATA, payload, signed_at, signed_at, outdated)
+            return Record(content, NO_METADATA, payload, signed_at, signed_at)
         issued_at, metadata = _read_metadata(content.pop(METADATA_KEY))
-        return Record(content, metadata, payload, signed_at, issued_at or signed_at, outdated)
+        return Record(content, metadata, payload, signed_at, issued_at or signed_at)
 
     def _load(self, payload: bytes) -> dict[str, Any]:
         try:

@@ -202,9 +202,8 @@ class SQLiteStore:
 
 
 def _close_own(databases: _Databases) -> None:
-    for place in list(databases):  # at once, as other threads may open or close one meanwhile
-        database = databases.pop(place, None) if place[0] == os.getpid() else None
-        if database is not None:
+    for place in list(databases):  # a copy, as other threads may open or close one meanwhile
+        if place[0] == os.getpid() and (database := databases.pop(place, None)):
             database.close()
 
 
