@@ -59,9 +59,8 @@ def draw(bars: Bars, path: Path) -> None:
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         panel = figure.subplots()
         handles = draw_panel(panel, bars)
-        columns = min(len(names), NAMES_IN_A_ROW)
         legend = [handles[name] for name in names]
-        figure.legend(legend, names, loc="outside upper center", ncols=columns, **TIGHT)
+        figure.legend(legend, names, loc="outside upper center", ncols=NAMES_IN_A_ROW, **TIGHT)
         save(figure, bars.digest, path)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TEXT = "#59636e"  # on a light page; nothing is painted behind it
 ON_DARK = "#b7bfc9"
 WIDTH = 4.4  # inches; a browser shows 422 px, of which a phone has most, so that it hardly shrinks the letters
-# Of all else middle tones, which stand out from white as from black.
+# The other colours are middle tones, which stand out from white and from black.
 LINES = {"Starlette": ("#db6d28", "-"), "ours": ("#2f81f7", "-"), "limit": (TEXT, ":")}
 STYLE: Any = {
     "svg.hashsalt": "",  # the same results give the same file

@@ -22,19 +22,12 @@ from benchmarks.asgi import Message, Receive, Scope, Send, receive
 from benchmarks.results import today
 from benchmarks.scenarios import KEY
 from benchmarks.stored import ours_in_sqlite
+from tests.backends import disk_store
 from tests.daemons import has_redis, redis, start_together
 
 CHANGES = 200  # of each process
 PROCESSES = (2, 4)
 ROUNDS = 11
-
-
-@asynccontextmanager
-async def on_disk(folder: str) -> AsyncGenerator[Store]:
-    from key_value.aio.stores.disk import DiskStore
-
-    async with DiskStore(directory=folder) as store:
-        yield KeyValueStore(store)
 
 
 @asynccontextmanager
@@ -49,7 +42,7 @@ async def in_redis(url: str) -> AsyncGenerator[Store]:
 SQLITE, DISK, REDIS = "SQLiteStore", "py-key-value on disk", "py-key-value in Redis"
 OPEN: dict[str, Callable[[str], AbstractAsyncContextManager[Store]]] = {
     SQLITE: ours_in_sqlite,
-    DISK: on_disk,
+    DISK: disk_store,
     REDIS: in_redis,
 }
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from asgi_signed_session import stores
 from .daemons import DEADLINE, Daemon, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Sequence
 
     from asgi_signed_session.stores import Store
 
@@ -33,6 +33,15 @@ def open_store(url: str) -> Store:
     if kind == "redis":
         return stores.RedisStore(url)
     raise ValueError(url)
+
+
+@asynccontextmanager
+async def disk_store(folder: str | Path) -> AsyncGenerator[Store]:
+    """py-key-value's, closed at the end: of a connection that the garbage collector ends, SQLite warns."""
+    from key_value.aio.stores.disk import DiskStore
+
+    async with DiskStore(directory=folder) as store:
+        yield stores.KeyValueStore(store)
 
 
 def find_postgresql() -> Path | None:

@@ -7,20 +7,19 @@ import os
 import signal
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import redis as blocking_redis
-from key_value.aio.stores.disk import DiskStore
 from redis.asyncio import RedisCluster
 
 from asgi_signed_session import SessionMiddleware
-from asgi_signed_session.stores import KeyValueStore, RedisStore
+from asgi_signed_session.stores import RedisStore
 
 from .apps import app_that, visit
-from .backends import open_store
+from .backends import disk_store, open_store
 from .browser import Browser
 from .conftest import KEY
 from .daemons import DEADLINE, Redis, has_redis, redis, redis_cluster, wait_until
@@ -77,19 +76,18 @@ def loop() -> Generator[asyncio.AbstractEventLoop]:
 
 @pytest.fixture
 def store(url: str, loop: asyncio.AbstractEventLoop) -> Generator[Any]:
+    closing = AsyncExitStack()
     kind, _, folder = url.partition(":")
     if kind == "disk":
-        disk = DiskStore(directory=folder)
-        loop.run_until_complete(disk.setup())  # what isn't set up isn't closed either
-        yield KeyValueStore(disk)
-        loop.run_until_complete(disk.close())
-        return
-    store: Any = open_store(url)
-    yield store
+        store: Any = loop.run_until_complete(closing.enter_async_context(disk_store(folder)))
+    else:
+        store = open_store(url)
     if hasattr(store, "aclose"):
-        loop.run_until_complete(store.aclose())
+        closing.push_async_callback(store.aclose)
     if hasattr(store, "close"):
-        store.close()
+        closing.callback(store.close)
+    yield store
+    loop.run_until_complete(closing.aclose())
 
 
 @pytest.fixture

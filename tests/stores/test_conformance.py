@@ -48,6 +48,7 @@ from asgi_signed_session.stores.conformance import (
     of_first_swaps_at_once_exactly_one_holds,
 )
 
+from ..backends import disk_store
 from ..daemons import Daemon, free_port, has_redis, keeping_nothing, redis_cluster
 from ..daemons import redis as run_redis
 from . import Bare
@@ -90,9 +91,9 @@ async def py_key_value_memory(folder: Path) -> AsyncGenerator[Store]:
 
 @asynccontextmanager
 async def py_key_value_disk(folder: Path) -> AsyncGenerator[Store]:
-    stores = pytest.importorskip("key_value.aio.stores.disk", reason="py-key-value-aio[disk] is not installed")
-    async with stores.DiskStore(directory=folder) as wrapped:
-        yield KeyValueStore(wrapped)
+    pytest.importorskip("key_value.aio.stores.disk", reason="py-key-value-aio[disk] is not installed")
+    async with disk_store(folder) as store:
+        yield store
 
 
 ANY_LOOP: dict[str, Open] = {"memory": memory, "sqlite": sqlite, "bare": bare}
