@@ -69,6 +69,7 @@ def browser(wrap: Wrap) -> Browser:
 def nothing_said_yet(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is said once a process may be said again."""
     monkeypatch.setattr(reporting, "_said", set())
+    monkeypatch.setattr(reporting, "_silent_until", [0.0])
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -18,7 +18,7 @@ import pytest
 import time_machine
 from itsdangerous import TimestampSigner
 
-from asgi_signed_session import SessionMiddleware, SessionSigner, reporting
+from asgi_signed_session import SessionMiddleware, SessionSigner
 from asgi_signed_session.record import Rejection
 from asgi_signed_session.serializers import Compressed
 from asgi_signed_session.stores import MemoryStore, Sessions
@@ -41,11 +41,9 @@ SIGNED_OUT = "recipes/signed-out.md"
 
 
 @pytest.fixture
-def events(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
-    """The events that were logged, as if the process had just begun."""
+def events(caplog: pytest.LogCaptureFixture) -> Callable[[], set[str]]:
+    """The events that were logged."""
     caplog.set_level(logging.DEBUG, "asgi_signed_session")
-    monkeypatch.setattr(reporting, "_said", set())
-    monkeypatch.setattr(reporting, "_silent_until", [0.0])
     return lambda: {vars(record)["event"] for record in caplog.records if record.name == "asgi_signed_session"}
 
 

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from asgi_signed_session import Session, SessionError, SessionMiddleware, SessionNotLoadedError, reporting
+from asgi_signed_session import Session, SessionError, SessionMiddleware, SessionNotLoadedError
 from asgi_signed_session.session import READING
 from asgi_signed_session.stores import MemoryStore, SQLiteStore
 
@@ -348,10 +348,8 @@ def test_a_store_that_answers_at_once_is_asked_at_the_first_touch(
 
 
 def test_a_store_that_answers_at_once_and_fails_fails_the_first_touch(
-    wrap: Wrap, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    wrap: Wrap, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(reporting, "_silent_until", [0.0])
-
     class Failing(MemoryStore):
         def get_now(self, key: str) -> bytes | None:
             raise ConnectionError("no store")
@@ -832,9 +830,8 @@ def test_a_save_after_the_connection_has_ended_is_refused(browser: Browser, stor
 
 
 def test_while_the_store_is_unavailable_a_visitor_may_find_an_empty_session(
-    browser: Browser, store: Records, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, store: Records, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("asgi_signed_session.reporting._silent_until", [0.0])
     store.failing = {"get"}
 
     async def talk(session: Session) -> Any:

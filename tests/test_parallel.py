@@ -360,14 +360,16 @@ def app_of(act: Act) -> Any:
     return app_that(lambda scope: (act(scope["session"]), None)[1])
 
 
-def find(browser: Browser, store: MemoryStore, **options: Any) -> Any:
-    def look(scope: Any) -> Any:
-        session: Session = scope["session"]
-        return [session.rejected, session.principal, dict(session)]
-
+def ask(browser: Browser, store: MemoryStore, question: Act, **options: Any) -> Any:
+    """What the next request of this browser finds."""
+    app = app_that(lambda scope: question(scope["session"]))
     options = {"store": store, **options}
-    looking = Browser(SessionMiddleware(app_that(look), KEY, **options), cookies=dict(browser.cookies), run=run_now)
-    return looking.get().json()
+    asking = Browser(SessionMiddleware(app, KEY, **options), cookies=dict(browser.cookies), run=run_now)
+    return asking.get().json()
+
+
+def find(browser: Browser, store: MemoryStore, **options: Any) -> Any:
+    return ask(browser, store, lambda session: [session.rejected, session.principal, dict(session)], **options)
 
 
 def add(item: str) -> Act:
@@ -459,20 +461,23 @@ def test_a_session_that_was_cleared_and_signed_in_by_the_same_user_has_nothing_o
     assert [vars(record)["event"] for record in caplog.records] == ["session.ended"]
 
 
+def put_later(clock: Any, **content: Any) -> Act:
+    """Five seconds later."""
+
+    def act(session: Session) -> None:
+        clock.shift(5)
+        session.update(content)
+
+    return act
+
+
 def test_what_is_merged_ends_when_it_would_have_and_began_when_it_did(clock: Any) -> None:
     options: dict[str, Any] = {"max_age": 100, "lifetime": 150}
 
-    def change_five_seconds_later(session: Session) -> None:
-        clock.shift(5)
-        session["a"] = 1
+    browser, _, store = meet(put_later(clock, a=1), put(b=1), begin=put(user="ada"), **options)
 
-    browser, _, store = meet(change_five_seconds_later, put(b=1), begin=put(user="ada"), **options)
-
-    times: list[Any] = []
-    look = app_of(lambda session: times.append((len(session), session.issued_at, session.expires_at)))
-    browser.app = SessionMiddleware(look, KEY, store=store, **options)
-    browser.get()
-    assert times == [(3, NOW, NOW + 100)]
+    times = ask(browser, store, lambda session: [len(session), session.issued_at, session.expires_at], **options)
+    assert times == [3, NOW, NOW + 100]
     clock.shift(96)
     assert find(browser, store, **options)[0] == "expired"
 
@@ -480,14 +485,10 @@ def test_what_is_merged_ends_when_it_would_have_and_began_when_it_did(clock: Any
 def test_after_a_merge_the_app_still_finds_when_the_session_began(clock: Any) -> None:
     times: list[Any] = []
 
-    def change_five_seconds_later(session: Session) -> None:
-        clock.shift(5)
-        session["a"] = 1
-
     def note(session: Session) -> None:
         times.append(session.issued_at)
 
-    meet(change_five_seconds_later, put(b=1), begin=put(user="ada"), late=note)
+    meet(put_later(clock, a=1), put(b=1), begin=put(user="ada"), late=note)
 
     assert times == [NOW]
 
@@ -512,10 +513,7 @@ def test_what_begins_anew_after_a_sign_out_elsewhere_has_neither_its_user_nor_it
     browser, _, store = meet(renew("rotated"), lambda session: session.clear(), begin=sign_in_for_an_hour)
 
     assert find(browser, store) == [None, None, {"rotated": 1}]
-    ages: list[Any] = []
-    browser.app = SessionMiddleware(app_of(lambda session: ages.append(session.max_age)), KEY, store=store)
-    browser.get()
-    assert ages == [14 * 86400]
+    assert ask(browser, store, lambda session: session.max_age) == 14 * 86400
 
 
 def test_a_cookie_of_before_begins_anew_once_no_answer_can_be_under_way_any_more(clock: Any) -> None:

@@ -168,37 +168,38 @@ def test_a_closed_store_may_be_used_again(store: SQLiteStore, path: Path) -> Non
     store.close()
 
 
+def close_while(act: Callable[[], object], store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread has its turn as the store asks which process it is in."""
+    process = os.getpid()
+
+    def getpid() -> int:
+        monkeypatch.setattr(os, "getpid", lambda: process)
+        act()
+        return process
+
+    monkeypatch.setattr(os, "getpid", getpid)
+    store.close()
+
+
 def test_two_threads_may_close_a_store_at_the_same_time(
     store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(store)
-    process = os.getpid()
 
-    def close_too() -> int:
-        monkeypatch.setattr(os, "getpid", lambda: process)
-        store.close()
-        return process
-
-    monkeypatch.setattr(os, "getpid", close_too)
-    store.close()
+    close_while(store.close, store, monkeypatch)
 
     assert [file.name for file in path.parent.iterdir()] == ["sessions.db"]
 
 
 def test_a_store_may_be_opened_by_one_thread_while_another_closes_it(
-    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(store)
-    process = os.getpid()
+    found: list[bytes] = []
 
-    def open_too() -> int:
-        monkeypatch.setattr(os, "getpid", lambda: process)
-        assert store._ask(sqlite._select(KEY), 1.0) == OLD
-        return process
+    close_while(lambda: found.append(store._ask(sqlite._select(KEY), 1.0)), store, monkeypatch)
 
-    monkeypatch.setattr(os, "getpid", open_too)
-    store.close()
-
+    assert found == [OLD]
     assert store.get_now(KEY) == OLD
 
 
